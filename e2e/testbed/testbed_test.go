@@ -1,0 +1,262 @@
+//go:build linux && e2e
+
+package testbed_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+
+	"github.com/cove-k8s/cove/e2e/testbed"
+)
+
+const holdImage = "testbed/hold:1"
+
+// TestEngine takes a throw-away engine through its life with a privileged container on it.
+func TestEngine(t *testing.T) {
+	require(t)
+	ctx := t.Context()
+	before := machine(t)
+	e, err := testbed.Start(ctx, testbed.Options{Log: t.Logf})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopped := false
+	stop := func() {
+		if err := e.Stop(context.WithoutCancel(ctx)); err != nil && !stopped {
+			t.Error(err)
+		}
+		stopped = true
+	}
+	t.Cleanup(stop)
+
+	var info struct{ Driver, CgroupDriver string }
+	if err := e.Get(ctx, "/info", &info); err != nil {
+		t.Fatal(err)
+	}
+	if info.Driver != testbed.Overlay2 {
+		t.Errorf("the engine's storage driver is %q", info.Driver)
+	}
+	if err := e.Load(ctx, holdArchive(t)); err != nil {
+		t.Fatal(err)
+	}
+	docker(t, e, "run", "-d", "--name", "hold", "--privileged", "--restart", "always", "-v", "hold:/data",
+		"-p", "127.0.0.1:18080:80", holdImage)
+	get(t, e, "/tell?it=kept")
+
+	for _, outage := range []struct {
+		name string
+		do   func(context.Context) error
+	}{{"SIGTERM", e.Terminate}, {"SIGKILL", e.Kill}, {"power cut", e.PowerOff}} {
+		if err := outage.do(ctx); err != nil {
+			t.Fatalf("%s: %v", outage.name, err)
+		}
+		if err := e.Get(ctx, "/info", &info); err == nil {
+			t.Fatalf("the engine answers after %s", outage.name)
+		}
+		if err := e.Resume(ctx); err != nil {
+			t.Fatalf("%s: %v", outage.name, err)
+		}
+		if got := get(t, e, "/"); got != "kept" {
+			t.Errorf("after %s the container has %q", outage.name, got)
+		}
+	}
+	stop()
+	if after := machine(t); after != before {
+		t.Errorf("before:\n%s\nafter:\n%s", before, after)
+	}
+	if _, err := os.Stat(e.Dir()); !os.IsNotExist(err) {
+		t.Errorf("the engine's folder is still there: %v", err)
+	}
+	if out, err := exec.Command("pgrep", "-af", filepath.Base(e.Dir())).Output(); err == nil {
+		t.Errorf("processes are left:\n%s", out)
+	}
+}
+
+// TestPlain wants an engine without the wrapper to refuse what the machine's own refuses, so that tests see both.
+func TestPlain(t *testing.T) {
+	require(t)
+	e, err := testbed.Start(t.Context(), testbed.Options{Plain: true, Log: t.Logf})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := e.Stop(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	})
+	var runtimes struct{ DefaultRuntime string }
+	if err := e.Get(t.Context(), "/info", &runtimes); err != nil {
+		t.Fatal(err)
+	}
+	if runtimes.DefaultRuntime != "runc" {
+		t.Errorf("the default runtime is %q", runtimes.DefaultRuntime)
+	}
+}
+
+// TestSweep starts an engine in a process that is then killed, and wants the next sweep to remove it.
+func TestSweep(t *testing.T) {
+	require(t)
+	if os.Getenv("TESTBED_CHILD") != "" {
+		e, err := testbed.Start(t.Context(), testbed.Options{Dir: os.Getenv("TESTBED_CHILD")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		os.Stdout.WriteString(e.Dir() + "\n")
+		select {} // until it is killed
+	}
+	dir, err := os.MkdirTemp("/var/tmp", "sweep") //nolint:usetesting // a disk, which /tmp may not be
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	child := exec.Command(os.Args[0], "-test.run=^TestSweep$")
+	child.Env = append(os.Environ(), "TESTBED_CHILD="+dir)
+	out, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line := make([]byte, 256)
+	n, err := out.Read(line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := strings.TrimSpace(string(line[:n]))
+	child.Process.Kill()
+	child.Wait()
+	if _, err := os.Stat(filepath.Join(left, "d.sock")); err != nil {
+		t.Fatalf("the killed process left no engine: %v", err)
+	}
+	testbed.Sweep(t.Context(), dir)
+	if _, err := os.Stat(left); !os.IsNotExist(err) {
+		t.Errorf("the sweep left %s: %v", left, err)
+	}
+	if out, err := exec.Command("pgrep", "-af", filepath.Base(left)).Output(); err == nil {
+		t.Errorf("the sweep left processes:\n%s", out)
+	}
+}
+
+// require skips where throw-away engines cannot be had; where the tests are required, that is a failure.
+func require(t *testing.T) {
+	t.Helper()
+	err := testbed.Supported()
+	if err != nil && os.Getenv("E2E_REQUIRE") != "" {
+		t.Fatal(err)
+	}
+	if err != nil {
+		t.Skip(err)
+	}
+}
+
+// machine is what the tests must leave as it was: packet filter, namespaces, mounts of engines, cgroups.
+func machine(t *testing.T) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "bash", "-c", `iptables-save 2>/dev/null | grep -v '^#' | sed 's/\[.*\]//'
+		ip netns list; grep -c covetb- /proc/self/mounts; find /sys/fs/cgroup -maxdepth 2 -name 'covetb-*' | sort; true`).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
+}
+
+// docker runs the docker command on the engine.
+func docker(t *testing.T, e *testbed.Engine, args ...string) {
+	t.Helper()
+	if out, err := e.Command(t.Context(), "docker", args...).CombinedOutput(); err != nil {
+		t.Fatalf("docker %v: %v: %s", args, err, out)
+	}
+}
+
+// get asks the container through its published port, until it answers.
+func get(t *testing.T, e *testbed.Engine, path string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	client := &http.Client{Transport: &http.Transport{DialContext: e.DialContext, DisableKeepAlives: true}}
+	ticks := time.NewTicker(50 * time.Millisecond)
+	defer ticks.Stop()
+	for {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://127.0.0.1:18080"+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := client.Do(req)
+		if err == nil && resp.StatusCode == http.StatusOK {
+			data, err := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return string(data)
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("%s was not answered: %v", path, err)
+		case <-ticks.C:
+		}
+	}
+}
+
+// holdArchive builds an image with testdata/hold as its only file.
+func holdArchive(t *testing.T) io.Reader {
+	t.Helper()
+	bin := filepath.Join(t.TempDir(), "hold")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", bin, "testdata/hold/main.go")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	data, err := os.ReadFile(bin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var layer bytes.Buffer
+	w := tar.NewWriter(&layer)
+	w.WriteHeader(&tar.Header{Name: "hold", Mode: 0o755, Size: int64(len(data))})
+	w.Write(data)
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(layer.Bytes())), nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := mutate.AppendLayers(empty.Image, l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := img.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	config = config.DeepCopy()
+	config.OS, config.Architecture, config.Config.Entrypoint = "linux", "amd64", []string{"/hold"}
+	if img, err = mutate.ConfigFile(img, config); err != nil {
+		t.Fatal(err)
+	}
+	tag, err := name.NewTag(holdImage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var archive bytes.Buffer
+	if err := tarball.Write(tag, img, &archive); err != nil {
+		t.Fatal(err)
+	}
+	return &archive
+}

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// point replaces each snapshot's directory by a link to where the node image has its files.
+func point(dir, files string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("cannot list the snapshots: %w", err)
+	}
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		if err := os.RemoveAll(path); err != nil {
+			return fmt.Errorf("cannot replace snapshot %s: %w", e.Name(), err)
+		}
+		if err := os.Symlink(filepath.Join(files, e.Name()), path); err != nil {
+			return fmt.Errorf("cannot replace snapshot %s: %w", e.Name(), err)
+		}
+	}
+	return nil
+}
+
+// settle sets every time in a database to the same moment and writes the database anew without the pages that are free:
+// the same images give the same bytes.
+func settle(path string) error {
+	src, err := bolt.Open(path, 0o600, nil)
+	if err != nil {
+		return fmt.Errorf("cannot open %s: %w", path, err)
+	}
+	defer src.Close()
+	moment, err := time.Unix(0, 0).UTC().MarshalBinary()
+	if err != nil {
+		return fmt.Errorf("cannot encode a time: %w", err)
+	}
+	err = src.Update(func(tx *bolt.Tx) error {
+		return tx.ForEach(func(_ []byte, b *bolt.Bucket) error { return retime(b, moment) })
+	})
+	if err != nil {
+		return fmt.Errorf("cannot set the times in %s: %w", path, err)
+	}
+	fresh := path + ".fresh"
+	dst, err := bolt.Open(fresh, 0o600, nil)
+	if err != nil {
+		return fmt.Errorf("cannot open %s: %w", fresh, err)
+	}
+	defer dst.Close()
+	if err := bolt.Compact(dst, src, 0); err != nil {
+		return fmt.Errorf("cannot compact %s: %w", path, err)
+	}
+	if err := dst.Close(); err != nil {
+		return fmt.Errorf("cannot close %s: %w", fresh, err)
+	}
+	if err := os.Rename(fresh, path); err != nil {
+		return fmt.Errorf("cannot replace %s: %w", path, err)
+	}
+	return nil
+}
+
+// retime sets the times of a bucket and of those in it.
+func retime(b *bolt.Bucket, moment []byte) error {
+	var keys [][]byte
+	err := b.ForEach(func(k, v []byte) error {
+		if v == nil {
+			return retime(b.Bucket(k), moment)
+		}
+		if bytes.Equal(k, []byte("createdat")) || bytes.Equal(k, []byte("updatedat")) {
+			keys = append(keys, bytes.Clone(k))
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, k := range keys { // not while ForEach walks the bucket
+		if err := b.Put(k, moment); err != nil {
+			return err
+		}
+	}
+	return nil
+}

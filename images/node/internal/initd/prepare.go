@@ -1,0 +1,144 @@
+package initd
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"cove.dev/images/node/internal/cgroup"
+	"cove.dev/images/node/internal/mount"
+	"cove.dev/images/node/internal/relay"
+	"cove.dev/images/node/internal/resolv"
+	"cove.dev/images/node/internal/seed"
+)
+
+const (
+	stateDir     = "/var/lib/cove" // on the volume: what must be the same after the container is replaced
+	resolvConf   = "/etc/resolv.conf"
+	openFiles    = 1 << 20
+	kmsg         = "/dev/kmsg"
+	idBytes      = 16
+	resolverPort = 53
+)
+
+// prepare makes the container a node. Each step that fails is logged, and the boot goes on: a node that half works tells more
+// than one that is gone.
+func (d *daemon) prepare(ctx context.Context) {
+	began := time.Now()
+	raiseLimits()
+	clearRun()
+	points, err := mount.Points()
+	if err != nil {
+		d.log.Printf("init: %v", err)
+	}
+	mount.Prepare(points, d.log)
+	mount.Kmsg(kmsg, d.log)
+	version := cgroup.Setup(points, d.log)
+	if text, err := os.ReadFile("/proc/self/cgroup"); err == nil && !cgroup.Private(string(text)) {
+		d.log.Print("cgroup: the namespace is the host's, so pods may not start: run the node with --cgroupns=private")
+	}
+	if err := machineID(filepath.Join(stateDir, "machine-id"), "/etc/machine-id"); err != nil {
+		d.log.Printf("init: the machine-id is not the node's own: %v", err)
+	}
+	result, err := seed.Plant("/")
+	if err != nil {
+		d.log.Printf("seed: %v", err)
+	} else {
+		d.log.Printf("seed: %s", result)
+	}
+	d.relayDNS(ctx)
+	d.log.Printf("init: prepared in %s, cgroup version %d", time.Since(began).Round(time.Millisecond), version)
+}
+
+// raiseLimits lets the node's processes open many files. The hard limit takes CAP_SYS_RESOURCE; without it the soft one is
+// raised to it. Setting it by this call also stops the Go runtime from giving children the old one.
+func raiseLimits() {
+	if syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: openFiles, Max: openFiles}) == nil {
+		return
+	}
+	var now syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &now) == nil {
+		now.Cur = now.Max
+		_ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &now)
+	}
+}
+
+// clearRun removes what an earlier run of this container left in /run when that is no tmpfs: sockets that nobody listens
+// on, and state of pods that are gone.
+func clearRun() {
+	for _, path := range []string{"/run/containerd", "/run/netns", "/run/runc", "/run/cove"} {
+		_ = os.RemoveAll(path)
+	}
+	pids, _ := filepath.Glob("/run/*.pid")
+	for _, path := range pids {
+		_ = os.Remove(path)
+	}
+}
+
+// machineID gives the node an identity of its own (machine-id(5)), made once, kept at stored and written to target.
+func machineID(stored, target string) error {
+	text, err := os.ReadFile(stored)
+	id := strings.TrimSpace(string(text))
+	if raw, hexErr := hex.DecodeString(id); err != nil || hexErr != nil || len(raw) != idBytes {
+		raw := make([]byte, idBytes)
+		_, _ = rand.Read(raw) // never fails
+		id = hex.EncodeToString(raw)
+		if err := os.MkdirAll(filepath.Dir(stored), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(stored, []byte(id+"\n"), 0o444); err != nil {
+			return err
+		}
+	}
+	_ = os.Remove(target) // the image's may be read-only, or a link
+	return os.WriteFile(target, []byte(id+"\n"), 0o444)
+}
+
+// relayDNS puts the node between its pods and the engine's resolver, if that is on a loopback address. The file is changed
+// only once the relay listens.
+func (d *daemon) relayDNS(ctx context.Context) {
+	text, err := os.ReadFile(resolvConf)
+	if err != nil {
+		d.log.Printf("dns: %v", err)
+		return
+	}
+	own := resolv.NodeAddresses()
+	path := filepath.Join(stateDir, "resolv.json")
+	upstreams := resolv.Upstreams(string(text), own, resolv.LoadRecord(path))
+	if upstreams == nil {
+		return
+	}
+	if len(own) == 0 {
+		d.log.Print("dns: the node has no address, so pods will not resolve names outside the cluster")
+		return
+	}
+	var listen []netip.AddrPort
+	for _, a := range own {
+		listen = append(listen, netip.AddrPortFrom(a, resolverPort))
+	}
+	var ask []string
+	for _, a := range upstreams {
+		ask = append(ask, net.JoinHostPort(a.String(), "53"))
+	}
+	r, err := relay.Listen(ctx, listen, ask, d.log)
+	if err != nil {
+		d.log.Printf("dns: %v", err)
+		return
+	}
+	go r.Serve(ctx)
+	if err := (resolv.Record{Own: own, Upstreams: upstreams}).Save(path); err != nil {
+		d.log.Printf("dns: %v", err)
+	}
+	if err := resolv.Rewrite(resolvConf, resolv.With(string(text), own)); err != nil {
+		d.log.Printf("dns: %v", err)
+		return
+	}
+	d.log.Printf("dns: %v relays to %v", own, upstreams)
+}

@@ -1,0 +1,51 @@
+// Package v1alpha1 holds the cluster document of `apiVersion: cove.dev/v1alpha1`: its types, its JSON schema, and the
+// versions of Kubernetes that it knows. It never reads a file, fills in a default or judges a value: pkg/config does.
+package v1alpha1
+
+import (
+	kind "sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
+)
+
+// What a cluster document says of itself.
+const (
+	APIVersion  = "cove.dev/v1alpha1"
+	KindCluster = "Cluster"
+	// KindAPIVersion is the apiVersion of kind's documents, which are accepted as they are.
+	KindAPIVersion = "kind.x-k8s.io/v1alpha4"
+)
+
+// DefaultName is the name of a cluster that is given none.
+const DefaultName = "cove"
+
+// MaxNameLength is how long a cluster's name may be, in bytes, so that the names of its nodes stay within the 63 that a
+// host name may have.
+const MaxNameLength = 40
+
+// Cluster is a cluster document: kind's document, nested as it is, and what kind's lacks beside it.
+type Cluster struct {
+	// APIVersion is cove.dev/v1alpha1.
+	APIVersion string `yaml:"apiVersion" json:"apiVersion"`
+	// Kind is Cluster.
+	Kind string `yaml:"kind" json:"kind"`
+	// Name is the cluster's name: a DNS label of up to 40 characters. Defaults to cove.
+	Name string `yaml:"name,omitempty" json:"name,omitempty"`
+	// KubernetesVersion is the version that the nodes run: v1.36.3, 1.36.3, or 1.36 for the newest known patch release of
+	// it. Defaults to the version that the image's tag names, else to the newest one known.
+	KubernetesVersion string `yaml:"kubernetesVersion,omitempty" json:"kubernetesVersion,omitempty"`
+	// Image is the node image of all nodes that name none of their own. Without one it is chosen by the version.
+	Image string `yaml:"image,omitempty" json:"image,omitempty"`
+	// Cluster is kind's cluster document of apiVersion kind.x-k8s.io/v1alpha4. Its own apiVersion, kind and name may be
+	// left out.
+	Cluster kind.Cluster `yaml:"cluster,omitempty" json:"cluster,omitzero"`
+
+	// FromKind says that the document was read from one of kind's, so that errors name the fields as the file has them.
+	// It is not written.
+	FromKind bool `yaml:"-" json:"-"`
+}
+
+// DeepCopy returns a copy that shares nothing with c.
+func (c *Cluster) DeepCopy() *Cluster {
+	out := *c
+	c.Cluster.DeepCopyInto(&out.Cluster)
+	return &out
+}

@@ -1,0 +1,158 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"net/netip"
+	"strconv"
+	"text/template"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
+	"github.com/cove-k8s/cove/pkg/engine"
+	"github.com/cove-k8s/cove/pkg/fault"
+	"github.com/cove-k8s/cove/pkg/kube"
+)
+
+// applyAddons returns the step that applies what every cluster has: DNS and kube-proxy as kubeadm writes them, pod
+// network and storage as the node image brings them. It runs beside kubeadm init, which would do the first two one
+// after the other at its end.
+func applyAddons(nodes []v1alpha1.Node) func(context.Context, *Context) error {
+	return func(ctx context.Context, rc *Context) error {
+		reporter(ctx).Waiting("the manifests")
+		objs, err := manifests(ctx, rc, nodes[0].Name)
+		if err != nil {
+			return err
+		}
+		for _, o := range objs {
+			if ref, ok := kube.WorkloadRef(o); ok {
+				rc.workloads = append(rc.workloads, ref)
+			}
+		}
+		reporter(ctx).Waiting("the API server")
+		if err := await(ctx, rc.apiUp); err != nil {
+			return err
+		}
+		reporter(ctx).Waiting("%d objects", len(objs))
+		return fault.Wrap(fault.AddonFailed, rc.kube.Apply(ctx, objs), "cannot apply the addons")
+	}
+}
+
+// manifests gathers the objects of all addons, in a fixed order.
+func manifests(ctx context.Context, rc *Context, node string) ([]*unstructured.Unstructured, error) {
+	var dns, proxy, cni, storage []*unstructured.Unstructured
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) { dns, err = kubeadmAddon(ctx, rc, node, "coredns"); return })
+	if kubeProxyMode(rc.Doc) != "none" {
+		group.Go(func() (err error) { proxy, err = kubeadmAddon(ctx, rc, node, "kube-proxy"); return })
+	}
+	if !rc.Doc.Cluster.Networking.DisableDefaultCNI {
+		group.Go(func() (err error) {
+			cni, err = imageManifest(ctx, rc, node, "/kind/manifests/default-cni.yaml")
+			return
+		})
+	}
+	group.Go(func() (err error) {
+		storage, err = imageManifest(ctx, rc, node, "/kind/manifests/default-storage.yaml")
+		return
+	})
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	for _, o := range dns {
+		if err := quickDNS(o, rc.Doc); err != nil {
+			return nil, fault.Wrap(fault.Internal, err, "cannot adapt CoreDNS")
+		}
+	}
+	var objs []*unstructured.Unstructured
+	for _, set := range [][]*unstructured.Unstructured{proxy, cni, dns, storage} {
+		for _, o := range set {
+			directAPI(o, endpointIP(rc.network.Subnet))
+			objs = append(objs, o)
+		}
+	}
+	return objs, nil
+}
+
+// kubeadmAddon returns the manifest that kubeadm writes for one of its addons.
+func kubeadmAddon(ctx context.Context, rc *Context, node, name string) ([]*unstructured.Unstructured, error) {
+	out, err := engine.Output(ctx, rc.Engine, node, "kubeadm", "init", "phase", "addon", name, "--config="+kubeadmConf, "--print-manifest")
+	if err != nil {
+		return nil, fault.Wrap(fault.KubeadmInit, err, "kubeadm cannot write the manifest of %s", name)
+	}
+	objs, err := kube.Decode([]byte(out))
+	return objs, fault.Wrap(fault.KubeadmInit, err, "kubeadm's manifest of %s cannot be read", name)
+}
+
+// imageManifest returns a manifest of the node image. As kind does, it fills in the pod subnet.
+func imageManifest(ctx context.Context, rc *Context, node, path string) ([]*unstructured.Unstructured, error) {
+	data, err := rc.Engine.ReadFile(ctx, node, path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fault.New(fault.ImageBroken, "image %s is no node image: it has no %s", rc.images[node].ref, path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	broken := func(err error) error {
+		return fault.Wrap(fault.ImageBroken, err, "%s of image %s cannot be read", path, rc.images[node].ref)
+	}
+	t, err := template.New(path).Parse(string(data))
+	if err != nil {
+		return nil, broken(err)
+	}
+	var out bytes.Buffer
+	if err := t.Execute(&out, struct{ PodSubnet string }{rc.Doc.Cluster.Networking.PodSubnet}); err != nil {
+		return nil, broken(err)
+	}
+	objs, err := kube.Decode(out.Bytes())
+	return objs, broken(err)
+}
+
+// quickDNS adapts kubeadm's CoreDNS to a small cluster: one replica where there is one node to run on, and a probe
+// every second, because the first one always comes too early and the next decides when DNS is there.
+func quickDNS(o *unstructured.Unstructured, doc v1alpha1.Cluster) error {
+	if o.GetKind() != "Deployment" {
+		return nil
+	}
+	if len(nodesOf(doc)) == 1 {
+		if err := unstructured.SetNestedField(o.Object, int64(1), "spec", "replicas"); err != nil {
+			return err
+		}
+	}
+	return eachContainer(o, func(c map[string]any) error {
+		return unstructured.SetNestedField(c, int64(1), "readinessProbe", "periodSeconds")
+	})
+}
+
+// directAPI makes a workload that is part of the cluster speak to the API server by its own address. By the service's
+// address it would have to wait until kube-proxy has written its rules, and then back off.
+func directAPI(o *unstructured.Unstructured, api netip.Addr) {
+	_ = eachContainer(o, func(c map[string]any) error {
+		env, _ := c["env"].([]any)
+		c["env"] = append(env,
+			map[string]any{"name": "KUBERNETES_SERVICE_HOST", "value": api.String()},
+			map[string]any{"name": "KUBERNETES_SERVICE_PORT", "value": strconv.Itoa(apiServerPort)})
+		return nil
+	})
+}
+
+// eachContainer calls fn for the containers of a workload; other objects have none.
+func eachContainer(o *unstructured.Unstructured, fn func(map[string]any) error) error {
+	path := []string{"spec", "template", "spec", "containers"}
+	list, found, err := unstructured.NestedSlice(o.Object, path...)
+	if err != nil || !found {
+		return err
+	}
+	for _, item := range list {
+		if c, ok := item.(map[string]any); ok {
+			if err := fn(c); err != nil {
+				return err
+			}
+		}
+	}
+	return unstructured.SetNestedSlice(o.Object, list, path...)
+}

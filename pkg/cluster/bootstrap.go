@@ -1,0 +1,191 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
+	"github.com/cove-k8s/cove/pkg/engine"
+	"github.com/cove-k8s/cove/pkg/event"
+	"github.com/cove-k8s/cove/pkg/fault"
+	"github.com/cove-k8s/cove/pkg/kube"
+	"github.com/cove-k8s/cove/pkg/wait"
+)
+
+// runtimePoll is how often an image of kind's layout, which has nothing to wait on, is asked whether it has booted.
+const runtimePoll = 100 * time.Millisecond
+
+// waitRuntime returns when kubeadm may run in the node. Cove's own PID 1 starts the kubelet by itself when its time has
+// come; an image of kind's layout boots systemd first, and kubeadm speaks to that.
+func waitRuntime(ctx context.Context, rc *Context, n v1alpha1.Node) error {
+	if rc.images[n.Name].native() {
+		return nil
+	}
+	rep := reporter(ctx)
+	err := wait.Until(ctx, runtimePoll, func(s string) { rep.Waiting("%s", s) }, wait.Condition{
+		Name: "containerd on " + n.Name,
+		Check: func(ctx context.Context) (bool, string, error) {
+			now, err := rc.Engine.Node(ctx, n.Name)
+			if err != nil {
+				return false, "", err
+			}
+			if now.State != engine.StateRunning {
+				return false, "", fault.New(fault.NodeExited, "node %s stopped by itself with status %d", n.Name, now.ExitCode)
+			}
+			out, err := engine.Output(ctx, rc.Engine, n.Name, "systemctl", "is-active", "containerd")
+			if e := (*engine.ExitError)(nil); errors.As(err, &e) {
+				return false, strings.TrimSpace(e.Output), nil
+			}
+			return err == nil, strings.TrimSpace(out), err
+		},
+	})
+	return fault.Wrap(fault.NodeStart, err, "node %s did not boot", n.Name)
+}
+
+// initControlPlane returns the step that runs kubeadm init.
+func initControlPlane(n v1alpha1.Node) func(context.Context, *Context) error {
+	return func(ctx context.Context, rc *Context) error {
+		err := runLogged(ctx, rc, n.Name, "kubeadm", "init", "--config="+kubeadmConf, "--skip-token-print", "--v=5")
+		if err != nil {
+			return fault.Wrap(fault.KubeadmInit, err, "kubeadm could not start the control plane on %s", n.Name)
+		}
+		close(rc.initOK)
+		return nil
+	}
+}
+
+// joinWorker returns the step that runs kubeadm join once the control plane has all that a join reads.
+func joinWorker(n v1alpha1.Node) func(context.Context, *Context) error {
+	return func(ctx context.Context, rc *Context) error {
+		reporter(ctx).Waiting("the control plane")
+		if err := await(ctx, rc.apiUp); err != nil {
+			return err
+		}
+		if err := preregister(ctx, rc, n); err != nil {
+			return err
+		}
+		if err := await(ctx, rc.initOK); err != nil {
+			return err
+		}
+		reporter(ctx).Waiting("kubeadm")
+		err := runLogged(ctx, rc, n.Name, "kubeadm", "join", "--config="+kubeadmConf, "--v=5")
+		return fault.Wrap(fault.KubeadmJoin, err, "kubeadm could not join %s", n.Name)
+	}
+}
+
+// preregister makes the worker's Node object ahead of its kubelet, with the share of the pod subnet that the node's own
+// network configuration was written for. The controller manager respects it, and the kubelet takes the object over.
+func preregister(ctx context.Context, rc *Context, n v1alpha1.Node) error {
+	if !rc.images[n.Name].native() || rc.Doc.Cluster.Networking.DisableDefaultCNI {
+		return nil
+	}
+	subnet, err := podSubnet(rc.Doc)
+	if err != nil {
+		return err
+	}
+	index := slices.IndexFunc(nodesOf(rc.Doc), func(m v1alpha1.Node) bool { return m.Name == n.Name })
+	err = rc.kube.CreateNodeObject(ctx, n.Name, podCIDR(subnet, index), n.Labels)
+	return fault.Wrap(fault.KubernetesRefused, err, "cannot register node %s", n.Name)
+}
+
+// keptOutput bounds what an error keeps of a command's output: its end says why it failed.
+const keptOutput = 16 << 10
+
+// runLogged runs a command in a node; its lines go to the step's log, and the end of them into the error.
+func runLogged(ctx context.Context, rc *Context, node string, args ...string) error {
+	lines := &lineWriter{rep: reporter(ctx)}
+	err := rc.Engine.Exec(ctx, node, engine.Command{Args: args, Stdout: lines, Stderr: lines})
+	lines.flush()
+	if e := (*engine.ExitError)(nil); errors.As(err, &e) {
+		e.Output = string(lines.kept)
+	}
+	return err
+}
+
+// lineWriter hands on whole lines to a reporter, and keeps the last of them.
+type lineWriter struct {
+	rep  *event.Reporter
+	part []byte
+	kept []byte
+}
+
+func (w *lineWriter) Write(p []byte) (int, error) {
+	w.part = append(w.part, p...)
+	for {
+		line, rest, ok := bytes.Cut(w.part, []byte("\n"))
+		if !ok {
+			return len(p), nil
+		}
+		w.line(line)
+		w.part = rest
+	}
+}
+
+func (w *lineWriter) line(line []byte) {
+	w.rep.Log(string(line))
+	w.kept = append(append(w.kept, line...), '\n')
+	if over := len(w.kept) - keptOutput; over > 0 {
+		w.kept = w.kept[over:]
+	}
+}
+
+func (w *lineWriter) flush() {
+	if len(w.part) > 0 {
+		w.line(w.part)
+		w.part = nil
+	}
+}
+
+var _ io.Writer = (*lineWriter)(nil)
+
+// waitAPI makes the client, waits until the API answers it, and lets those go who wait for that.
+func waitAPI(ctx context.Context, rc *Context) error {
+	client, err := connect(ctx, rc)
+	if err != nil {
+		return err
+	}
+	rep := reporter(ctx)
+	if err := client.WaitAPI(ctx, func(s string) { rep.Waiting("%s", s) }); err != nil {
+		return fault.Wrap(fault.APITimeout, err, "the API server of cluster %s does not answer", rc.Name())
+	}
+	rc.kube = client
+	close(rc.apiUp)
+	return nil
+}
+
+// adminTTL is how long cove's own certificate for a run is good: it stays in memory, and ends soon after the run.
+const adminTTL = time.Hour
+
+// connect makes a client with all rights from the cluster's CA, whose key only this run and the control plane have.
+func connect(ctx context.Context, rc *Context) (Kube, error) {
+	cert, key, err := rc.ca.ClientCert("cove", []string{"system:masters"}, adminTTL)
+	if err != nil {
+		return nil, fault.Wrap(fault.Internal, err, "cannot make a client certificate")
+	}
+	cp := controlPlane(rc.Doc).Name
+	node, err := rc.Engine.Node(ctx, cp)
+	if err != nil {
+		return nil, err
+	}
+	o := kube.Options{
+		Server: fmt.Sprintf("https://%s:%d", endpointName(rc.Name()), apiServerPort), ServerName: endpointName(rc.Name()),
+		CA: rc.ca.CertPEM(), Cert: cert, Key: key, Dial: dialer(rc.Engine, rc.engineInfo(), node),
+	}
+	return rc.Connect(o)
+}
+
+// await waits for a channel to be closed.
+func await(ctx context.Context, ch <-chan struct{}) error {
+	select {
+	case <-ch:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,191 @@
+// Package clustertest has what a cluster consists of beyond the engine, for tests: nodes whose commands do something,
+// and a Kubernetes that comes up. It never reaches a real one, and nothing of it is linked into the released program.
+package clustertest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/cove-k8s/cove/pkg/engine"
+	"github.com/cove-k8s/cove/pkg/engine/enginetest"
+)
+
+// Version is the Kubernetes version of the images that AddNodeImage makes.
+const Version = "v1.36.3"
+
+// World is a fake engine whose nodes can be clusters.
+type World struct {
+	Engine *enginetest.Fake
+	// Fail lets calls of the API fail, by their name: "WaitAPI", "Apply", "WaitNodesReady", …
+	Fail map[string]error
+	// OnCall, if set, is called when a call of the API begins.
+	OnCall func(name string)
+	// OnExec, if set, runs the commands that it wants to: it returns false for the others.
+	OnExec func(node string, cmd engine.Command) (bool, error)
+
+	mu      sync.Mutex
+	applied []string
+}
+
+// New gives the engine nodes that do something.
+func New(f *enginetest.Fake) *World {
+	w := &World{Engine: f, Fail: map[string]error{}}
+	f.OnExec = w.exec
+	f.OnDial = w.dial
+	return w
+}
+
+// AddNodeImage gives the engine a node image: cove's own, or one of kind's layout.
+func AddNodeImage(f *enginetest.Fake, name string, own bool) engine.Image {
+	img := engine.Image{Names: []string{name}, Architecture: "amd64"}
+	if own {
+		img.Labels = map[string]string{"cove.dev/node-image": fmt.Sprintf(
+			`{"contract":1,"kubernetesVersion":%q,"etcdTag":"3.6.10-0","coreDNSTag":"v1.15.0","arch":"amd64"}`, Version)}
+	}
+	return f.AddImage(img, map[string]string{
+		"/kind/version":                        Version + "\n",
+		"/kind/manifests/default-cni.yaml":     daemonSet("kube-flannel", "flannel"),
+		"/kind/manifests/default-storage.yaml": deployment("local-path-storage", "local-path-provisioner"),
+		"/etc/containerd/config.toml":          "version = 3\n",
+	})
+}
+
+func daemonSet(namespace, name string) string { return workload("DaemonSet", namespace, name) }
+
+func deployment(namespace, name string) string { return workload("Deployment", namespace, name) }
+
+func workload(kind, namespace, name string) string {
+	return fmt.Sprintf(`apiVersion: apps/v1
+kind: %s
+metadata: {name: %s, namespace: %s}
+spec:
+  selector: {matchLabels: {app: %[2]s}}
+  template:
+    metadata: {labels: {app: %[2]s}}
+    spec: {containers: [{name: main, image: "registry.k8s.io/%[2]s:v1"}]}
+`, kind, name, namespace)
+}
+
+// exec runs a command in a node.
+func (w *World) exec(node string, cmd engine.Command) error {
+	if w.OnExec != nil {
+		if did, err := w.OnExec(node, cmd); did {
+			return err
+		}
+	}
+	switch path.Base(cmd.Args[0]) {
+	case "kubeadm":
+		return w.kubeadm(node, cmd)
+	case "ctr":
+		return w.ctr(node, cmd)
+	case "systemctl":
+		fmt.Fprintln(cmd.Stdout, "active")
+		return nil
+	case "journalctl":
+		fmt.Fprintf(cmd.Stdout, "journal of %s: %s\n", node, strings.Join(cmd.Args[1:], " "))
+		return nil
+	case "cove-node":
+		return coveNode(node, cmd)
+	case "bash", "sh":
+		fmt.Fprintf(cmd.Stdout, "a shell on %s\n", node)
+		return nil
+	}
+	return w.Engine.DefaultExec(node, cmd)
+}
+
+// coveNode is the tool of cove's own node images.
+func coveNode(node string, cmd engine.Command) error {
+	switch args := cmd.Args[1:]; args[0] {
+	case "dns":
+		fmt.Fprintln(cmd.Stdout, "10.96.0.1")
+		return nil
+	case "logs":
+		fmt.Fprintf(cmd.Stdout, "logs of %s: %s\n", node, strings.Join(args[1:], " "))
+		return nil
+	}
+	return &engine.ExitError{Code: 2}
+}
+
+// adminConf is where kubeadm leaves its kubeconfig.
+const adminConf = "/etc/kubernetes/admin.conf"
+
+func (w *World) kubeadm(node string, cmd engine.Command) error {
+	args := strings.Join(cmd.Args[1:], " ")
+	switch {
+	case strings.HasPrefix(args, "init phase addon coredns"):
+		_, err := io.WriteString(cmd.Stdout, deployment("kube-system", "coredns"))
+		return err
+	case strings.HasPrefix(args, "init phase addon kube-proxy"):
+		_, err := io.WriteString(cmd.Stdout, daemonSet("kube-system", "kube-proxy"))
+		return err
+	case strings.HasPrefix(args, "init "):
+		fmt.Fprintln(cmd.Stdout, "[init] Using Kubernetes version: "+Version)
+		return w.writeAdminConf(node)
+	case strings.HasPrefix(args, "join "):
+		fmt.Fprintln(cmd.Stdout, "[preflight] Running pre-flight checks")
+		return nil
+	}
+	return &engine.ExitError{Code: 1}
+}
+
+// caFile is where a cluster's CA is on its control plane.
+const caFile = "/etc/kubernetes/pki/ca.crt"
+
+func (w *World) writeAdminConf(node string) error {
+	ctx := context.Background()
+	ca, err := w.Engine.ReadFile(ctx, node, caFile)
+	if err != nil {
+		return err
+	}
+	conf, err := adminKubeconfig(ca)
+	if err != nil {
+		return err
+	}
+	// What a command in a node writes is no operation of the engine's: DefaultExec has one that writes.
+	return w.Engine.DefaultExec(node, engine.Command{Args: []string{"write", adminConf, string(conf)}})
+}
+
+// dial refuses all but the API server of a node that kubeadm was run on, which closes the connection.
+func (w *World) dial(ctx context.Context, node, address string) (net.Conn, error) {
+	if _, err := w.Engine.ReadFile(ctx, node, adminConf); err != nil {
+		return nil, fmt.Errorf("dial %s on %s: connection refused", address, node)
+	}
+	here, there := net.Pipe()
+	return here, there.Close()
+}
+
+// Applied returns the kinds and names of what was applied, in order: "Deployment kube-system/coredns".
+func (w *World) Applied() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.applied)
+}
+
+// Left returns what the engine has of clusters, by name: containers, volumes and networks.
+func (w *World) Left() []string {
+	ctx := context.Background()
+	var left []string
+	nodes, err1 := w.Engine.Nodes(ctx, engine.Selector{})
+	for _, n := range nodes {
+		left = append(left, "node "+n.Name)
+	}
+	volumes, err2 := w.Engine.Volumes(ctx, engine.Selector{})
+	for _, v := range volumes {
+		left = append(left, "volume "+v.Name)
+	}
+	networks, err3 := w.Engine.Networks(ctx, engine.Selector{})
+	for _, n := range networks {
+		left = append(left, "network "+n.Name)
+	}
+	if err := errors.Join(err1, err2, err3); err != nil {
+		left = append(left, err.Error())
+	}
+	return left
+}

@@ -1,0 +1,157 @@
+package clustertest
+
+import (
+	"bytes"
+	"context"
+	"net/netip"
+	"os"
+	"path/filepath"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/cove-k8s/cove/pkg/cluster"
+	"github.com/cove-k8s/cove/pkg/engine"
+	"github.com/cove-k8s/cove/pkg/fault"
+	"github.com/cove-k8s/cove/pkg/kube"
+)
+
+// adminKubeconfig is a file such as kubeadm writes.
+func adminKubeconfig(ca []byte) ([]byte, error) {
+	c := api.NewConfig()
+	c.Clusters["kubernetes"] = &api.Cluster{Server: "https://cove-endpoint:6443", CertificateAuthorityData: ca}
+	c.AuthInfos["kubernetes-admin"] = &api.AuthInfo{ClientCertificateData: []byte("certificate"), ClientKeyData: []byte("key")}
+	c.Contexts["kubernetes-admin@kubernetes"] = &api.Context{Cluster: "kubernetes", AuthInfo: "kubernetes-admin"}
+	c.CurrentContext = "kubernetes-admin@kubernetes"
+	return clientcmd.Write(*c)
+}
+
+// Connect returns the API of the cluster that has the CA of the options. It is a cluster.Deps.Connect.
+func (w *World) Connect(o kube.Options) (cluster.Kube, error) {
+	if err := w.call("Connect"); err != nil {
+		return nil, err
+	}
+	return &fakeAPI{world: w, ca: o.CA}, nil
+}
+
+func (w *World) call(name string) error {
+	if w.OnCall != nil {
+		w.OnCall(name)
+	}
+	return w.Fail[name]
+}
+
+// fakeAPI is the API of a cluster.
+type fakeAPI struct {
+	world *World
+	ca    []byte
+}
+
+var _ cluster.Kube = (*fakeAPI)(nil)
+
+// wait is a call that takes as long as its context lasts, if it is made to fail with the context's error.
+func (a *fakeAPI) wait(ctx context.Context, name string) error {
+	err := a.world.call(name)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if hang := (*HangError)(nil); asHang(err, &hang) {
+		<-ctx.Done()
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// HangError, as an entry of World.Fail, makes a call hang until its context ends.
+type HangError struct{}
+
+// Error says what it does.
+func (*HangError) Error() string { return "it hangs" }
+
+func asHang(err error, target **HangError) bool {
+	hang, ok := err.(*HangError) //nolint:errorlint // it is never wrapped
+	*target = hang
+	return ok
+}
+
+func (a *fakeAPI) WaitAPI(ctx context.Context, report func(string)) error {
+	report("the API server")
+	return a.wait(ctx, "WaitAPI")
+}
+
+func (a *fakeAPI) Apply(ctx context.Context, objs []*unstructured.Unstructured) error {
+	if err := a.wait(ctx, "Apply"); err != nil {
+		return err
+	}
+	a.world.mu.Lock()
+	defer a.world.mu.Unlock()
+	for _, o := range objs {
+		a.world.applied = append(a.world.applied, o.GetKind()+" "+o.GetNamespace()+"/"+o.GetName())
+	}
+	return nil
+}
+
+func (a *fakeAPI) CreateNodeObject(ctx context.Context, _ string, _ netip.Prefix, _ map[string]string) error {
+	return a.wait(ctx, "CreateNodeObject")
+}
+
+func (a *fakeAPI) WaitNodesReady(ctx context.Context, _ []string, report func(string)) error {
+	report("the kubelets")
+	return a.wait(ctx, "WaitNodesReady")
+}
+
+func (a *fakeAPI) WaitWorkloads(ctx context.Context, _ []kube.Ref, report func(string)) error {
+	report("the workloads")
+	return a.wait(ctx, "WaitWorkloads")
+}
+
+// Nodes returns the nodes whose containers run, all of them Ready.
+func (a *fakeAPI) Nodes(ctx context.Context) ([]kube.NodeInfo, error) {
+	if err := a.wait(ctx, "Nodes"); err != nil {
+		return nil, err
+	}
+	all, err := a.world.Engine.Nodes(ctx, engine.Selector{})
+	if err != nil {
+		return nil, err
+	}
+	name := ""
+	for _, n := range all {
+		ca, err := a.world.Engine.ReadFile(ctx, n.Name, caFile)
+		if err == nil && bytes.Equal(ca, a.ca) {
+			if n.State != engine.StateRunning {
+				return nil, fault.New(fault.APITimeout, "connection refused")
+			}
+			name = n.Cluster
+		}
+	}
+	var nodes []kube.NodeInfo
+	for _, n := range all {
+		if n.Cluster == name && name != "" {
+			running := n.State == engine.StateRunning
+			info := kube.NodeInfo{Name: n.Name, KubeletVersion: Version, IP: n.IP.String(), Ready: running}
+			if !running {
+				info.Reason = "NodeStatusUnknown: Kubelet stopped posting node status."
+			}
+			nodes = append(nodes, info)
+		}
+	}
+	return nodes, nil
+}
+
+func (a *fakeAPI) Pods(ctx context.Context) ([]kube.PodInfo, error) {
+	if err := a.wait(ctx, "Pods"); err != nil {
+		return nil, err
+	}
+	return []kube.PodInfo{{Namespace: "kube-system", Name: "coredns-x", Healthy: true}}, nil
+}
+
+func (a *fakeAPI) Evidence(ctx context.Context, dir string) error {
+	if err := a.wait(ctx, "Evidence"); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, "pods.txt"), []byte("kube-system/coredns-x\n"), 0o600)
+}

@@ -1,0 +1,104 @@
+package cluster
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
+	"github.com/cove-k8s/cove/pkg/engine"
+	"github.com/cove-k8s/cove/pkg/event"
+	"github.com/cove-k8s/cove/pkg/kube"
+	"github.com/cove-k8s/cove/pkg/kubeadm"
+)
+
+// Kube is what the steps need of a cluster's API. *kube.Client is it.
+type Kube interface {
+	WaitAPI(ctx context.Context, report func(string)) error
+	Apply(ctx context.Context, objs []*unstructured.Unstructured) error
+	CreateNodeObject(ctx context.Context, name string, podCIDR netip.Prefix, labels map[string]string) error
+	WaitNodesReady(ctx context.Context, names []string, report func(string)) error
+	WaitWorkloads(ctx context.Context, refs []kube.Ref, report func(string)) error
+	Nodes(ctx context.Context) ([]kube.NodeInfo, error)
+	Pods(ctx context.Context) ([]kube.PodInfo, error)
+	Evidence(ctx context.Context, dir string) error
+}
+
+// Deps is what every operation on clusters needs.
+type Deps struct {
+	Engine  engine.Engine
+	Emitter *event.Emitter
+	Now     func() time.Time
+	// Connect makes a client of a cluster's API, without I/O.
+	Connect func(kube.Options) (Kube, error)
+	// EnsureImage gets the image of that name onto the engine, or chooses one for the Kubernetes version where the name is
+	// empty, and says which and why.
+	EnsureImage func(ctx context.Context, e engine.Engine, rep *event.Reporter, name, version string) (engine.Image, error)
+	// Preflight checks the host before anything is made; nil checks nothing.
+	Preflight Preflight
+	// Kubeconfig is the file that was asked for; empty: as kubectl finds it.
+	Kubeconfig string
+	// StateDir is where locks, run logs and evidence are kept on this machine.
+	StateDir string
+}
+
+// Context is what the steps of a run share. What a step sets is read by later stages only, or guarded.
+type Context struct {
+	Deps
+	Doc     v1alpha1.Cluster
+	Options CreateOptions
+
+	mu   sync.Mutex // guards info
+	info engine.Info
+
+	images  map[string]nodeImage // by node name
+	network engine.Network
+	ca      *kubeadm.CA
+	token   string
+	apiPort uint16
+
+	kube      Kube          // set before apiUp is closed
+	apiUp     chan struct{} // closed when the API answers
+	initOK    chan struct{} // closed when kubeadm init is through
+	workloads []kube.Ref    // what the addons consist of
+}
+
+// Name returns the cluster's name.
+func (rc *Context) Name() string { return rc.Doc.Name }
+
+// refreshInfo asks the engine again what it is, where the start of a node may have taught it something.
+func (rc *Context) refreshInfo(ctx context.Context) error {
+	rc.mu.Lock()
+	defer rc.mu.Unlock()
+	if rc.info.Restricted {
+		return nil
+	}
+	info, err := rc.Engine.Info(ctx)
+	if err == nil {
+		rc.info = info
+	}
+	return err
+}
+
+// engineInfo returns what the engine said of itself.
+func (rc *Context) engineInfo() engine.Info {
+	rc.mu.Lock()
+	defer rc.mu.Unlock()
+	return rc.info
+}
+
+type reporterKey struct{}
+
+// withReporter puts the step's reporter where helpers deep in the step find it.
+func withReporter(ctx context.Context, rep *event.Reporter) context.Context {
+	return context.WithValue(ctx, reporterKey{}, rep)
+}
+
+// reporter returns the step's reporter; nil, which says nothing, where there is none.
+func reporter(ctx context.Context) *event.Reporter {
+	rep, _ := ctx.Value(reporterKey{}).(*event.Reporter)
+	return rep
+}

@@ -1,0 +1,88 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/cove-k8s/cove/pkg/engine"
+	"github.com/cove-k8s/cove/pkg/fault"
+	"github.com/cove-k8s/cove/pkg/kubeconfig"
+)
+
+// createdFile, on the control plane's volume, says that the cluster is complete: a cluster without it is left over from
+// a run that was cut off.
+const createdFile = "/var/lib/cove/created.json"
+
+// created is the content of createdFile.
+type created struct {
+	Run               string    `json:"run"`
+	Time              time.Time `json:"time"`
+	KubernetesVersion string    `json:"kubernetesVersion"`
+}
+
+func recordCreated(ctx context.Context, rc *Context) error {
+	cp := controlPlane(rc.Doc).Name
+	version, err := kubernetesVersion(ctx, rc, cp)
+	if err != nil {
+		return err
+	}
+	data, err := json.Marshal(created{Run: rc.Emitter.Run(), Time: rc.Now().UTC(), KubernetesVersion: version})
+	if err != nil {
+		return fault.Wrap(fault.Internal, err, "cannot write %s", createdFile)
+	}
+	return rc.Engine.PutFiles(ctx, cp, []engine.File{{Path: createdFile, Data: data}})
+}
+
+// userTTL is how long the certificate in the user's kubeconfig is good: as kubeadm's own, a year.
+const userTTL = 365 * 24 * time.Hour
+
+func mergeKubeconfig(ctx context.Context, rc *Context) error {
+	cp, err := rc.Engine.Node(ctx, controlPlane(rc.Doc).Name)
+	if err != nil {
+		return err
+	}
+	cert, key, err := rc.ca.ClientCert("kubernetes-admin", []string{"kubeadm:cluster-admins"}, userTTL)
+	if err != nil {
+		return fault.Wrap(fault.Internal, err, "cannot make a client certificate")
+	}
+	entry := kubeconfig.Context{
+		Name: ContextName(rc.Name()), Server: serverURL(rc.engineInfo(), cp, rc.Doc.Cluster.Networking.APIServerAddress),
+		CA: rc.ca.CertPEM(), ClientCert: cert, ClientKey: key,
+	}
+	_, err = kubeconfig.Merge(ctx, rc.Kubeconfig, entry, !rc.Options.KeepContext)
+	return fault.Wrap(fault.KubeconfigUnusable, err, "cannot write context %s", entry.Name)
+}
+
+func removeKubeconfig(ctx context.Context, rc *Context) error {
+	_, err := kubeconfig.Remove(ctx, rc.Kubeconfig, ContextName(rc.Name()))
+	return err
+}
+
+// serverURL is the API server's address for a user. On a remote engine an address that was asked for is that of the
+// engine's host; the default stays that host's loopback, which a tunnel of the user's must lead to.
+func serverURL(info engine.Info, cp engine.Node, asked string) string {
+	a := publishedAPI(cp)
+	host := a.Addr().String()
+	if info.Host != "" && (asked == "0.0.0.0" || asked == "::") {
+		host = info.Host
+	}
+	return "https://" + net.JoinHostPort(host, strconv.Itoa(int(a.Port())))
+}
+
+// readFramed reads a message with its length in two bytes before it.
+func readFramed(r io.Reader) ([]byte, error) {
+	var size [2]byte
+	if _, err := io.ReadFull(r, size[:]); err != nil {
+		return nil, err
+	}
+	data := make([]byte, int(size[0])<<8|int(size[1]))
+	if _, err := io.ReadFull(r, data); err != nil {
+		return nil, fmt.Errorf("the answer is cut off: %w", err)
+	}
+	return data, nil
+}

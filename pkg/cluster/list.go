@@ -1,0 +1,123 @@
+package cluster
+
+import (
+	"context"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/cove-k8s/cove/pkg/engine"
+	"github.com/cove-k8s/cove/pkg/fault"
+)
+
+// State is what a cluster is doing, as far as the engine knows.
+type State string
+
+// The states of a cluster.
+const (
+	Running    State = "running"    // every node's container runs
+	Stopped    State = "stopped"    // none does
+	Degraded   State = "degraded"   // some do
+	Incomplete State = "incomplete" // left over from a run that was cut off, or being made now
+)
+
+// Summary is a line of the list of clusters.
+type Summary struct {
+	Name              string    `json:"name" yaml:"name"`
+	State             State     `json:"state" yaml:"state"`
+	KubernetesVersion string    `json:"kubernetesVersion,omitempty" yaml:"kubernetesVersion,omitempty"`
+	ControlPlanes     int       `json:"controlPlanes" yaml:"controlPlanes"`
+	Workers           int       `json:"workers" yaml:"workers"`
+	Created           time.Time `json:"created,omitzero" yaml:"created,omitempty"`
+	API               string    `json:"api,omitempty" yaml:"api,omitempty"`
+	Network           string    `json:"network,omitempty" yaml:"network,omitempty"`
+	Context           string    `json:"context" yaml:"context"`
+}
+
+// List returns the clusters of the engine, ordered by name.
+func List(ctx context.Context, e engine.Engine) ([]Summary, error) {
+	info, err := e.Info(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all, err := find(ctx, e, "")
+	if err != nil {
+		return nil, err
+	}
+	clusters := all.byName()
+	list := make([]Summary, len(clusters))
+	group, ctx := errgroup.WithContext(ctx)
+	for i, f := range clusters {
+		group.Go(func() (err error) { list[i], err = summarize(ctx, e, info, f); return })
+	}
+	return list, group.Wait()
+}
+
+// Names returns the names of the clusters, ordered; what is incomplete included.
+func Names(ctx context.Context, e engine.Engine) ([]string, error) {
+	all, err := find(ctx, e, "")
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, f := range all.byName() {
+		names = append(names, f.name)
+	}
+	return names, nil
+}
+
+func summarize(ctx context.Context, e engine.Engine, info engine.Info, f found) (Summary, error) {
+	s := Summary{Name: f.name, State: state(f), Context: ContextName(f.name)}
+	for _, n := range f.nodes {
+		if n.Role == engine.RoleControlPlane {
+			s.ControlPlanes++
+		} else {
+			s.Workers++
+		}
+	}
+	if len(f.networks) > 0 {
+		s.Network = f.networks[0].Subnet.String()
+	}
+	if cp, ok := f.controlPlane(); ok && publishedAPI(cp).IsValid() {
+		s.API = serverURL(info, cp, "")
+	}
+	complete, err := isComplete(ctx, e, f)
+	if err != nil {
+		return s, err
+	}
+	if !complete {
+		s.State = Incomplete
+		return s, nil
+	}
+	record, err := readCreated(ctx, e, f)
+	s.Created, s.KubernetesVersion = record.Time, record.KubernetesVersion
+	return s, err
+}
+
+func state(f found) State {
+	running := 0
+	for _, n := range f.nodes {
+		if n.State == engine.StateRunning {
+			running++
+		}
+	}
+	switch running {
+	case 0:
+		return Stopped
+	case len(f.nodes):
+		return Running
+	}
+	return Degraded
+}
+
+// lookup finds a cluster that is there; ClusterNotFound where there is none.
+func lookup(ctx context.Context, e engine.Engine, name string) (found, error) {
+	f, err := find(ctx, e, name)
+	if err != nil {
+		return f, err
+	}
+	if f.empty() {
+		return f, fault.New(fault.ClusterNotFound, "no cluster is called %q", name)
+	}
+	return f, nil
+}

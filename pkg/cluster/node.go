@@ -1,0 +1,230 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"net"
+	"net/netip"
+	"strings"
+
+	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
+	"github.com/cove-k8s/cove/pkg/engine"
+	"github.com/cove-k8s/cove/pkg/fault"
+)
+
+// apiServerPort is where the API server listens in its node.
+const apiServerPort = 6443
+
+// portTries bounds the search for a free port for the API server.
+const portTries = 5
+
+// startNode makes and starts a node's container, and waits until pods could run in it.
+type startNode struct {
+	node  v1alpha1.Node
+	index int
+}
+
+func (s startNode) ID() string    { return "node/" + s.node.Name }
+func (s startNode) Title() string { return "Start node " + s.node.Name }
+
+func (s startNode) Do(ctx context.Context, rc *Context) error {
+	spec := nodeSpec(rc, s.node, s.index)
+	if err := s.createAndStart(ctx, rc, spec); err != nil {
+		return fault.Wrap(fault.NodeStart, err, "cannot start node %s", s.node.Name)
+	}
+	if err := s.putKubeadmFile(ctx, rc); err != nil {
+		return fault.Wrap(fault.NodeStart, err, "cannot configure node %s", s.node.Name)
+	}
+	return waitRuntime(ctx, rc, s.node)
+}
+
+// putKubeadmFile writes the node's kubeadm configuration. That waits for the start, because only then is it certain
+// whether the engine can give all capabilities, which decides on the kubelet's settings.
+func (s startNode) putKubeadmFile(ctx context.Context, rc *Context) error {
+	if err := rc.refreshInfo(ctx); err != nil {
+		return err
+	}
+	files, err := kubeadmFiles(ctx, rc, s.node, s.index)
+	if err != nil {
+		return err
+	}
+	return rc.Engine.PutFiles(ctx, s.node.Name, files)
+}
+
+// createAndStart makes the container, and tries other ports for the API server where the one it chose has been taken
+// in the meantime. A port that the user chose is taken or not.
+func (s startNode) createAndStart(ctx context.Context, rc *Context, spec engine.NodeSpec) error {
+	auto := s.node.Role == engine.RoleControlPlane && rc.Doc.Cluster.Networking.APIServerPort == 0
+	for try := 1; ; try++ {
+		if auto {
+			port, err := freePort(ctx, rc.engineInfo(), rc.Doc.Cluster.Networking.APIServerAddress)
+			if err != nil {
+				return err
+			}
+			spec.Ports[0].HostPort = port
+		}
+		if _, err := rc.Engine.CreateNode(ctx, spec); err != nil {
+			return err
+		}
+		files, err := earlyFiles(ctx, rc, s.node, s.index)
+		if err != nil {
+			return err
+		}
+		if len(files) > 0 {
+			if err := rc.Engine.PutFiles(ctx, s.node.Name, files); err != nil {
+				return err
+			}
+		}
+		err = rc.Engine.StartNode(ctx, s.node.Name)
+		if err == nil {
+			return nil
+		}
+		if !auto || try == portTries || !fault.Is(err, fault.PortTaken) {
+			return err
+		}
+		if err := rc.Engine.RemoveNode(ctx, s.node.Name); err != nil {
+			return err
+		}
+	}
+}
+
+// Undo removes the run's container of that name and its volumes.
+func (s startNode) Undo(ctx context.Context, rc *Context) error {
+	sel := engine.Selector{Cluster: rc.Name(), Run: rc.Emitter.Run()}
+	nodes, err := rc.Engine.Nodes(ctx, sel)
+	if err != nil {
+		return err
+	}
+	for _, n := range nodes {
+		if n.Name == s.node.Name {
+			if err := rc.Engine.RemoveNode(ctx, n.Name); err != nil {
+				return err
+			}
+		}
+	}
+	vols, err := rc.Engine.Volumes(ctx, sel)
+	if err != nil {
+		return err
+	}
+	for _, v := range vols {
+		if v.Node == s.node.Name {
+			if err := rc.Engine.RemoveVolume(ctx, v.Name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// nodeSpec turns a node of the document into a container.
+func nodeSpec(rc *Context, n v1alpha1.Node, index int) engine.NodeSpec {
+	net := rc.Doc.Cluster.Networking
+	spec := engine.NodeSpec{
+		Name: n.Name, Cluster: rc.Name(), Role: n.Role, Run: rc.Emitter.Run(), Image: rc.images[n.Name].ref,
+		Network: rc.network.Name, IP: nodeIP(rc.network.Subnet, nodesOf(rc.Doc), index),
+		Hosts:   map[string]netip.Addr{endpointName(rc.Name()): endpointIP(rc.network.Subnet)},
+		Volumes: volumes(n.Name),
+	}
+	if n.Role == engine.RoleControlPlane {
+		spec.Ports = append(spec.Ports, engine.Port{
+			HostIP: net.APIServerAddress, HostPort: hostPort(net.APIServerPort), ContainerPort: apiServerPort, Protocol: "tcp",
+		})
+	}
+	for _, m := range n.ExtraMounts {
+		spec.Mounts = append(spec.Mounts, engine.Mount{
+			Source: m.HostPath, Target: m.ContainerPath, ReadOnly: m.Readonly, SELinuxRelabel: m.SelinuxRelabel,
+			Propagation: propagation(string(m.Propagation)),
+		})
+	}
+	for _, p := range n.ExtraPortMappings {
+		spec.Ports = append(spec.Ports, engine.Port{
+			HostIP: p.ListenAddress, HostPort: hostPort(p.HostPort), ContainerPort: uint16(p.ContainerPort), //nolint:gosec // config checked the range
+			Protocol: strings.ToLower(string(p.Protocol)),
+		})
+	}
+	return spec
+}
+
+// hostPort reads kind's convention: 0 and -1 leave the choice to the engine.
+func hostPort(p int32) uint16 {
+	if p <= 0 {
+		return 0
+	}
+	return uint16(p) //nolint:gosec // config checked the range
+}
+
+// propagation translates kind's names of mount propagation to the engine's.
+func propagation(kind string) string {
+	switch kind {
+	case "HostToContainer":
+		return "rslave"
+	case "Bidirectional":
+		return "rshared"
+	}
+	return ""
+}
+
+// freePort returns a port that is free on the engine's host, as far as can be told: a fixed one, because the engine
+// would publish another one at every start of the container if it chose itself.
+func freePort(ctx context.Context, info engine.Info, address string) (uint16, error) {
+	if info.Host != "" { // nothing here can tell what is free there
+		return randomPort(), nil
+	}
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(address, "0"))
+	if err != nil { // the address may be one of the engine's own host, as with Docker Desktop
+		return randomPort(), nil //nolint:nilerr // a taken port is found out at the start, and another one is tried
+	}
+	defer l.Close() //nolint:errcheck // nothing was written
+	a, err := netip.ParseAddrPort(l.Addr().String())
+	return a.Port(), err
+}
+
+// nodeImage is the image of a node, with what is known of its layout.
+type nodeImage struct {
+	engine.Image
+	ref   string
+	facts imageFacts
+}
+
+// imageFacts is what cove's own node images say of themselves in a label. Images of kind's layout have none.
+type imageFacts struct {
+	Contract          int    `json:"contract"`
+	KubernetesVersion string `json:"kubernetesVersion"`
+	EtcdTag           string `json:"etcdTag"`
+	CoreDNSTag        string `json:"coreDNSTag"`
+}
+
+// labelImage holds the imageFacts of a node image.
+const labelImage = "cove.dev/node-image"
+
+// native reports whether the image is cove's own: its PID 1 starts what a node needs, and its images are unpacked.
+func (i nodeImage) native() bool { return i.facts.Contract > 0 }
+
+// newNodeImage reads what the image says of itself.
+func newNodeImage(ref string, img engine.Image) (nodeImage, error) {
+	n := nodeImage{Image: img, ref: ref}
+	if label := img.Labels[labelImage]; label != "" {
+		if err := json.Unmarshal([]byte(label), &n.facts); err != nil {
+			return n, fault.Wrap(fault.ImageBroken, err, "image %s has a label %s that cannot be read", ref, labelImage)
+		}
+		if n.facts.Contract > 1 {
+			return n, fault.New(fault.ImageBroken, "image %s wants a newer cove: its node contract is version %d, this cove knows 1", ref, n.facts.Contract)
+		}
+	}
+	return n, nil
+}
+
+// kubernetesVersion returns the version that the node's image holds. Images of kind's layout have it in a file.
+func kubernetesVersion(ctx context.Context, rc *Context, node string) (string, error) {
+	img := rc.images[node]
+	if img.native() {
+		return img.facts.KubernetesVersion, nil
+	}
+	data, err := rc.Engine.ReadFile(ctx, node, "/kind/version")
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", fault.New(fault.ImageBroken, "image %s is no node image: it has no /kind/version", img.ref)
+	}
+	return strings.TrimSpace(string(data)), err
+}

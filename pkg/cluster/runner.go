@@ -1,0 +1,112 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/cove-k8s/cove/pkg/event"
+	"github.com/cove-k8s/cove/pkg/fault"
+)
+
+// undoTimeout bounds the roll-back of a run. It has a deadline of its own: the run's context may have ended already.
+const undoTimeout = 60 * time.Second
+
+// Runner carries out plans.
+type Runner struct {
+	// Timeout bounds the timed stages together; 0 is no bound.
+	Timeout time.Duration
+	// Retain keeps what a failed run made.
+	Retain bool
+	// Evidence, if set, is called when a run has failed, before anything is undone. It returns where it put what it found.
+	Evidence func(ctx context.Context, rc *Context, cause error) (path string, err error)
+}
+
+// Run runs the plan: stages one after the other, the steps of a stage together. When a step fails, or ctx ends, the
+// others of its stage are cancelled, and every step that was begun is undone, the last first. The error is the first one.
+func (r Runner) Run(ctx context.Context, plan Plan, rc *Context) error {
+	rc.Emitter.Plan(plan.Info())
+	var begun []Step
+	timed := ctx
+	for _, stage := range plan.Stages {
+		stageCtx := ctx
+		if stage.Timed && r.Timeout > 0 {
+			if timed == ctx {
+				var cancel context.CancelFunc
+				timed, cancel = context.WithTimeout(ctx, r.Timeout)
+				defer cancel()
+			}
+			stageCtx = timed
+		}
+		if ctx.Err() != nil {
+			return r.fail(ctx, rc, begun, context.Cause(ctx))
+		}
+		begun = append(begun, stage.Steps...)
+		group, groupCtx := errgroup.WithContext(stageCtx)
+		for _, s := range stage.Steps {
+			group.Go(func() error { return runStep(groupCtx, rc, s) })
+		}
+		if err := group.Wait(); err != nil {
+			// An interrupt makes steps fail with errors of many kinds; what the user did is the cause of them all.
+			switch {
+			case ctx.Err() != nil:
+				err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
+			case stageCtx.Err() != nil:
+				err = fault.Wrap(fault.NotReady, err, "the cluster was not ready within %s", r.Timeout)
+			}
+			return r.fail(ctx, rc, begun, err)
+		}
+	}
+	return nil
+}
+
+// runStep runs a step with its events. A panic in a step is a failure like others: the roll-back must happen.
+func runStep(ctx context.Context, rc *Context, s Step) error {
+	return rc.Emitter.Step(ctx, s.ID(), s.Title(), func(ctx context.Context, rep *event.Reporter) (err error) {
+		defer func() {
+			if p := recover(); p != nil {
+				err = fault.New(fault.Internal, "step %s panicked: %v", s.ID(), p)
+			}
+		}()
+		return s.Do(withReporter(ctx, rep), rc)
+	})
+}
+
+// fail saves the evidence, undoes what was begun, and returns the cause, with what could not be undone joined to it.
+func (r Runner) fail(ctx context.Context, rc *Context, begun []Step, cause error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	defer cancel()
+	if r.Evidence != nil {
+		path, err := r.Evidence(ctx, rc, cause)
+		switch {
+		case err != nil:
+			rc.Emitter.Warn("", "the evidence could not be saved: %v", err)
+		case path != "":
+			rc.Emitter.Warn("", "the evidence is in %s", path)
+		}
+	}
+	if r.Retain {
+		rc.Emitter.Warn(fmt.Sprintf("`cove delete %s` removes it", rc.Name()), "what the run made is kept, as asked")
+		return cause
+	}
+	var left []error
+	for i := len(begun) - 1; i >= 0; i-- {
+		u, ok := begun[i].(Undoer)
+		if !ok {
+			continue
+		}
+		if err := u.Undo(ctx, rc); err != nil {
+			left = append(left, fmt.Errorf("cannot undo %q: %w", u.Title(), err))
+			continue
+		}
+		rc.Emitter.Emit(event.Event{Type: event.StepFinished, Step: u.ID(), Title: u.Title(), Status: event.Undone})
+	}
+	if len(left) > 0 {
+		rc.Emitter.Warn(fmt.Sprintf("`cove delete %s` removes the rest once the engine answers", rc.Name()),
+			"not all could be removed: %v", errors.Join(left...))
+	}
+	return cause
+}

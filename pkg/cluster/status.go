@@ -1,0 +1,130 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/cove-k8s/cove/pkg/engine"
+	"github.com/cove-k8s/cove/pkg/kube"
+)
+
+// Status is a cluster as it is now.
+type Status struct {
+	Summary  `yaml:",inline"`
+	APIUp    bool         `json:"apiUp" yaml:"apiUp"`
+	Usable   bool         `json:"usable" yaml:"usable"` // every node Ready, every pod of kube-system's running
+	Nodes    []NodeStatus `json:"nodes" yaml:"nodes"`
+	Problems []string     `json:"problems,omitempty" yaml:"problems,omitempty"` // what keeps it from being usable
+}
+
+// NodeStatus is a node as engine and Kubernetes see it.
+type NodeStatus struct {
+	Name           string       `json:"name" yaml:"name"`
+	Role           string       `json:"role" yaml:"role"`
+	Container      engine.State `json:"container" yaml:"container"`
+	Ready          bool         `json:"ready" yaml:"ready"`
+	Reason         string       `json:"reason,omitempty" yaml:"reason,omitempty"`
+	IP             string       `json:"ip,omitempty" yaml:"ip,omitempty"`
+	PodCIDR        string       `json:"podCIDR,omitempty" yaml:"podCIDR,omitempty"`
+	KubeletVersion string       `json:"kubeletVersion,omitempty" yaml:"kubeletVersion,omitempty"`
+	Image          string       `json:"image" yaml:"image"`
+	Ports          []string     `json:"ports,omitempty" yaml:"ports,omitempty"`
+}
+
+// statusTimeout bounds how long status waits for an API server that does not answer.
+const statusTimeout = 3 * time.Second
+
+// GetStatus returns what there is to know of the cluster. An API that does not answer is a problem it lists, no error.
+func GetStatus(ctx context.Context, d Deps, name string) (Status, error) {
+	info, err := d.Engine.Info(ctx)
+	if err != nil {
+		return Status{}, err
+	}
+	f, err := lookup(ctx, d.Engine, name)
+	if err != nil {
+		return Status{}, err
+	}
+	var s Status
+	if s.Summary, err = summarize(ctx, d.Engine, info, f); err != nil {
+		return s, err
+	}
+	for _, n := range f.nodes {
+		s.Nodes = append(s.Nodes, containerStatus(n))
+		if n.State != engine.StateRunning {
+			s.Problems = append(s.Problems, fmt.Sprintf("the container of node %s is %s (status %d) %s", n.Name, n.State, n.ExitCode, n.Error))
+		}
+	}
+	if s.State == Incomplete {
+		s.Problems = append(s.Problems, "the run that made it did not end; `cove delete "+name+"` removes it")
+		return s, nil
+	}
+	if s.State == Stopped {
+		return s, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+	defer cancel()
+	if err := addKubernetes(ctx, d, info, f, &s); err != nil {
+		s.Problems = append(s.Problems, "the API server does not answer: "+err.Error())
+	}
+	s.Usable = s.APIUp && len(s.Problems) == 0
+	return s, nil
+}
+
+func containerStatus(n engine.Node) NodeStatus {
+	s := NodeStatus{Name: n.Name, Role: n.Role, Container: n.State, Image: n.Image}
+	if n.IP.IsValid() {
+		s.IP = n.IP.String()
+	}
+	for _, p := range n.Ports {
+		s.Ports = append(s.Ports, fmt.Sprintf("%s:%d->%d/%s", p.HostIP, p.HostPort, p.ContainerPort, p.Protocol))
+	}
+	return s
+}
+
+// addKubernetes adds what the API knows of nodes and system pods.
+func addKubernetes(ctx context.Context, d Deps, info engine.Info, f found, s *Status) error {
+	a, err := access(ctx, d.Engine, info, f)
+	if err != nil {
+		return err
+	}
+	client, err := d.Connect(a.Options())
+	if err != nil {
+		return err
+	}
+	nodes, err := client.Nodes(ctx)
+	if err != nil {
+		return err
+	}
+	s.APIUp = true
+	byName := map[string]kube.NodeInfo{}
+	for _, n := range nodes {
+		byName[n.Name] = n
+	}
+	for i := range s.Nodes {
+		n := &s.Nodes[i]
+		k, known := byName[n.Name]
+		n.Ready, n.Reason, n.PodCIDR, n.KubeletVersion = k.Ready, k.Reason, k.PodCIDR, k.KubeletVersion
+		switch {
+		case !known:
+			s.Problems = append(s.Problems, fmt.Sprintf("node %s is not known to Kubernetes", n.Name))
+		case !k.Ready:
+			s.Problems = append(s.Problems, fmt.Sprintf("node %s is not Ready: %s", n.Name, k.Reason))
+		}
+	}
+	pods, err := client.Pods(ctx)
+	if err != nil {
+		return err
+	}
+	for _, p := range pods {
+		if !p.Healthy && systemNamespace(p.Namespace) {
+			s.Problems = append(s.Problems, fmt.Sprintf("pod %s/%s: %s", p.Namespace, p.Name, p.Reason))
+		}
+	}
+	return nil
+}
+
+// systemNamespace reports whether cove or kubeadm put the namespace's pods there; a user's own are the user's affair.
+func systemNamespace(ns string) bool {
+	return ns == "kube-system" || ns == "kube-flannel" || ns == "local-path-storage"
+}

@@ -1,0 +1,223 @@
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+	kind "sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
+
+	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
+	"github.com/cove-k8s/cove/pkg/fault"
+)
+
+// MaxDocumentSize is how large a document may be, in bytes. It is far beyond what anybody writes, and bounds what a
+// mistaken file costs.
+const MaxDocumentSize = 1 << 20
+
+// Parse reads one cluster document, cove's or kind's, as YAML or JSON. It is strict: a field that the types lack, a
+// second document and a value of the wrong type are errors, all of them reported at once, with line and path. It fills in
+// and judges nothing (Default and Validate do), but for the name of a kind document, which becomes the cluster's.
+// source names the document in errors: a file's path, or "stdin". Errors are ConfigInvalid.
+func Parse(r io.Reader, source string) (v1alpha1.Cluster, error) {
+	none := v1alpha1.Cluster{}
+	data, err := io.ReadAll(io.LimitReader(r, MaxDocumentSize+1))
+	if err != nil {
+		return none, fault.Wrap(fault.FileUnwritable, err, "cannot read %s", source)
+	}
+	if len(data) > MaxDocumentSize {
+		return none, fault.New(fault.ConfigInvalid, "cannot read %s: it is larger than 1 MiB, so it is no cluster document", source)
+	}
+	root, err := singleDocument(spacesForTabs(data))
+	if err != nil {
+		return none, fault.Wrap(fault.ConfigInvalid, err, "cannot read %s", source)
+	}
+	meta := metaOf(root)
+	if problems := meta.check(); len(problems) > 0 {
+		return none, problems.fault("cannot read %s", source)
+	}
+	doc, problems := decode(root, meta.apiVersion.value == v1alpha1.KindAPIVersion)
+	if len(problems) > 0 {
+		return none, problems.fault("cannot read %s", source)
+	}
+	return doc, nil
+}
+
+// spacesForTabs makes JSON that is indented with tabs fit for a YAML parser. Within JSON a tab can only be white space,
+// so lines and columns stay.
+func spacesForTabs(data []byte) []byte {
+	if !bytes.ContainsRune(data, '\t') || !json.Valid(data) {
+		return data
+	}
+	return bytes.ReplaceAll(data, []byte{'\t'}, []byte{' '})
+}
+
+// singleDocument parses data and returns the root of the only document in it. Documents without any content, as a
+// trailing `---` makes them, do not count.
+func singleDocument(data []byte) (*yaml.Node, error) {
+	var root *yaml.Node
+	for dec := yaml.NewDecoder(bytes.NewReader(data)); ; {
+		doc := yaml.Node{}
+		err := dec.Decode(&doc)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, fault.New(fault.ConfigInvalid, "%s", yamlCause(err))
+		}
+		if len(doc.Content) == 0 || isNull(doc.Content[0]) {
+			continue
+		}
+		if root != nil {
+			return nil, fault.New(fault.ConfigInvalid, "it holds several documents (the second one starts at line %d), and one makes a cluster", doc.Content[0].Line)
+		}
+		root = doc.Content[0]
+	}
+	switch {
+	case root == nil:
+		return nil, fault.New(fault.ConfigInvalid, "it is empty").WithHint("`cove config defaults` prints a document to start from")
+	case root.Kind != yaml.MappingNode:
+		return nil, fault.New(fault.ConfigInvalid, "line %d: a cluster document is a mapping of fields, not %s", root.Line, describe(root))
+	}
+	return root, nil
+}
+
+// yamlCause returns what the YAML parser says, on one line.
+func yamlCause(err error) string {
+	if many := (*yaml.TypeError)(nil); errors.As(err, &many) {
+		return strings.Join(many.Errors, "; ")
+	}
+	return strings.TrimPrefix(err.Error(), "yaml: ")
+}
+
+// meta is what a document says of itself.
+type meta struct{ apiVersion, kind field }
+
+type field struct {
+	value string
+	line  int
+	found bool
+}
+
+func metaOf(root *yaml.Node) meta {
+	m := meta{}
+	for i := 0; i+1 < len(root.Content); i += 2 {
+		f := field{value: root.Content[i+1].Value, line: root.Content[i].Line, found: true}
+		switch root.Content[i].Value {
+		case "apiVersion":
+			m.apiVersion = f
+		case "kind":
+			m.kind = f
+		}
+	}
+	return m
+}
+
+func (m meta) check() Problems {
+	const cure = "write apiVersion: " + v1alpha1.APIVersion + ", or " + v1alpha1.KindAPIVersion + " for a document of kind's"
+	problems := Problems{}
+	switch v := m.apiVersion; {
+	case !v.found || v.value == "":
+		problems.invalid("apiVersion", "it is missing; %s", cure)
+	case v.value != v1alpha1.APIVersion && v.value != v1alpha1.KindAPIVersion:
+		problems.invalid("apiVersion", "%q is not one that cove reads; %s", v.value, cure)
+		problems[0].Line = v.line
+	}
+	switch k := m.kind; {
+	case !k.found || k.value == "":
+		problems.invalid("kind", "it is missing; write kind: %s", v1alpha1.KindCluster)
+	case k.value != v1alpha1.KindCluster:
+		problems.invalid("kind", "%q is not one that cove reads; write kind: %s", k.value, v1alpha1.KindCluster)
+		problems[len(problems)-1].Line = k.line
+	}
+	return problems
+}
+
+// decode turns the tree into a cluster. Everything that people get wrong is found by the check of the tree, which sees
+// it all; the decoder stops at the first.
+func decode(root *yaml.Node, fromKind bool) (v1alpha1.Cluster, Problems) {
+	doc, target := v1alpha1.Cluster{}, any(nil)
+	if fromKind {
+		target = &doc.Cluster
+	} else {
+		target = &doc
+	}
+	problems := checkTree(root, target)
+	if len(problems) > 0 {
+		return doc, problems
+	}
+	if err := root.Decode(target); err != nil {
+		problems.invalid("", "%s", yamlCause(err))
+		return doc, problems
+	}
+	doc.FromKind = fromKind
+	problems = lift(&doc)
+	return doc, problems
+}
+
+// lift moves what kind's document says of itself to where cove's has it, so that there is one place for it.
+func lift(doc *v1alpha1.Cluster) Problems {
+	problems, nested := Problems{}, &doc.Cluster
+	if !doc.FromKind {
+		if v := nested.APIVersion; v != "" && v != v1alpha1.KindAPIVersion {
+			problems.invalid("cluster.apiVersion", "%q is not one that cove reads; write %s, or leave it out", v, v1alpha1.KindAPIVersion)
+		}
+		if k := nested.Kind; k != "" && k != v1alpha1.KindCluster {
+			problems.invalid("cluster.kind", "%q is not one that cove reads; write %s, or leave it out", k, v1alpha1.KindCluster)
+		}
+		if nested.Name != "" && doc.Name != "" && nested.Name != doc.Name {
+			problems.invalid("cluster.name", "it is %q, but name is %q; leave out cluster.name", nested.Name, doc.Name)
+		}
+	}
+	if doc.Name == "" {
+		doc.Name = nested.Name
+	}
+	nested.TypeMeta, nested.Name = kind.TypeMeta{}, ""
+	doc.APIVersion, doc.Kind = v1alpha1.APIVersion, v1alpha1.KindCluster
+	return problems
+}
+
+// Marshal writes a document as YAML that Parse reads back to the same. Fields that are empty are left out, so that what
+// was not filled in by Default stays short.
+func Marshal(doc v1alpha1.Cluster) ([]byte, error) {
+	lifted := doc.DeepCopy()
+	if problems := lift(lifted); len(problems) > 0 {
+		return nil, problems.fault("cannot write the cluster document")
+	}
+	// By way of JSON, which is YAML too: the YAML encoder's own choice of style for text cannot always be read back.
+	flat, err := json.Marshal(lifted)
+	if err != nil {
+		return nil, fault.Wrap(fault.Internal, err, "cannot write the cluster document")
+	}
+	tree := yaml.Node{}
+	if err := yaml.Unmarshal(flat, &tree); err != nil {
+		return nil, fault.Wrap(fault.Internal, err, "cannot write the cluster document")
+	}
+	restyle(&tree)
+	var b bytes.Buffer
+	enc := yaml.NewEncoder(&b)
+	enc.SetIndent(2)
+	if err := enc.Encode(&tree); err != nil {
+		return nil, fault.Wrap(fault.Internal, err, "cannot write the cluster document")
+	}
+	if err := enc.Close(); err != nil {
+		return nil, fault.Wrap(fault.Internal, err, "cannot write the cluster document")
+	}
+	return b.Bytes(), nil
+}
+
+// restyle makes a tree that was JSON look as people write YAML. Text stays in quotes where the encoder would write
+// something else than it was given: it knows no block that starts with white space or ends with an empty line, and takes
+// << for a merge.
+func restyle(n *yaml.Node) {
+	odd := n.Value != strings.TrimLeft(n.Value, " \t\r\n") || strings.HasSuffix(n.Value, "\n\n") || n.Value == "<<"
+	if n.Kind != yaml.ScalarNode || !odd {
+		n.Style = 0
+	}
+	for _, child := range n.Content {
+		restyle(child)
+	}
+}

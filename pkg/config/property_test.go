@@ -1,0 +1,97 @@
+package config_test
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	kind "sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
+
+	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
+)
+
+// What is written is read back the same, whatever is in it.
+func TestMarshalIsReadBack(t *testing.T) {
+	for seed := range uint64(300) {
+		g := generator{rand.New(rand.NewPCG(seed, 0))}
+		roundTrip(t, g.document())
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+}
+
+// generator makes documents with any of their fields set, to values that are hard on YAML.
+type generator struct{ *rand.Rand }
+
+func (g generator) text() string {
+	words := []string{
+		"", "a", "null", "~", "true", "1.36", "0x10", "1e3", "- a", "a: b", "#", " x", "x ", "\t", "a\nb", "a\n\n", "\n", "'", `"`, "*a",
+		"&a", "<<", "=", "kind: X\n", "é", "\u2028", "\x00", "\r\n", "|", "? a", "{", "[", "%", "@", "2001-01-01", "yes", "\\", "\ufeff",
+	}
+	return words[g.IntN(len(words))] + words[g.IntN(len(words))]
+}
+
+func (g generator) maybe() bool { return g.IntN(2) == 0 }
+
+func list[T any](g generator, item func() T) []T {
+	n := g.IntN(4)
+	if n == 0 {
+		return nil
+	}
+	out := make([]T, 0, n)
+	for range n {
+		out = append(out, item())
+	}
+	return out
+}
+
+func dict[T any](g generator, value func() T) map[string]T {
+	n := g.IntN(3)
+	if n == 0 {
+		return nil
+	}
+	out := map[string]T{}
+	for range n {
+		out[g.text()] = value()
+	}
+	return out
+}
+
+func (g generator) port() int32 { return int32(g.IntN(65537)) - 1 }
+
+func (g generator) document() v1alpha1.Cluster {
+	doc := v1alpha1.Cluster{APIVersion: v1alpha1.APIVersion, Kind: v1alpha1.KindCluster}
+	doc.Name, doc.KubernetesVersion, doc.Image = g.text(), g.text(), g.text()
+	doc.Cluster = kind.Cluster{
+		Nodes: list(g, g.node), FeatureGates: dict(g, g.maybe), RuntimeConfig: dict(g, g.text), KubeadmConfigPatches: list(g, g.text),
+		KubeadmConfigPatchesJSON6902: list(g, g.patch), ContainerdConfigPatches: list(g, g.text),
+		ContainerdConfigPatchesJSON6902: list(g, g.text),
+		Networking: kind.Networking{
+			IPFamily: kind.ClusterIPFamily(g.text()), APIServerPort: g.port(), APIServerAddress: g.text(), PodSubnet: g.text(),
+			ServiceSubnet: g.text(), DisableDefaultCNI: g.maybe(), KubeProxyMode: kind.ProxyMode(g.text()),
+		},
+	}
+	if g.maybe() {
+		search := append([]string{}, list(g, g.text)...) // a list that is empty is not the same as none
+		doc.Cluster.Networking.DNSSearch = &search
+	}
+	return doc
+}
+
+func (g generator) node() kind.Node {
+	n := kind.Node{
+		Role: kind.NodeRole(g.text()), Image: g.text(), Labels: dict(g, g.text), KubeadmConfigPatches: list(g, g.text),
+		KubeadmConfigPatchesJSON6902: list(g, g.patch),
+	}
+	n.ExtraMounts = list(g, func() kind.Mount {
+		return kind.Mount{ContainerPath: g.text(), HostPath: g.text(), Readonly: g.maybe(), SelinuxRelabel: g.maybe(), Propagation: "Bidirectional"}
+	})
+	n.ExtraPortMappings = list(g, func() kind.PortMapping {
+		return kind.PortMapping{ContainerPort: g.port(), HostPort: g.port(), ListenAddress: g.text(), Protocol: "SCTP"}
+	})
+	return n
+}
+
+func (g generator) patch() kind.PatchJSON6902 {
+	return kind.PatchJSON6902{Group: g.text(), Version: g.text(), Kind: g.text(), Patch: g.text()}
+}

@@ -1,0 +1,124 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+
+	"k8s.io/apimachinery/pkg/api/validate/content"
+	kind "sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
+
+	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
+	"github.com/cove-k8s/cove/pkg/fault"
+)
+
+// Validate checks a whole document and returns everything that is wrong with it as one error: ConfigInvalid, or
+// ConfigUnsupported where all it has is fields that this version of cove does not honour, or VersionUnknown. What the
+// document leaves open counts as Default would fill it in.
+func Validate(doc v1alpha1.Cluster) error {
+	full := doc.DeepCopy()
+	Default(full)
+	return check(full).fault("cannot use the cluster document")
+}
+
+// check finds all problems of a complete document.
+func check(doc *v1alpha1.Cluster) Problems {
+	v := validator{doc: doc, prefix: "cluster."}
+	if doc.FromKind {
+		v.prefix = ""
+	}
+	v.name()
+	v.version()
+	v.nodes()
+	v.ports()
+	v.networking()
+	v.components()
+	v.patches()
+	return v.problems
+}
+
+type validator struct {
+	problems Problems
+	doc      *v1alpha1.Cluster
+	prefix   string // of the paths of what is kind's
+}
+
+// in returns the path of a field of kind's document.
+func (v *validator) in(format string, args ...any) string {
+	return v.prefix + fmt.Sprintf(format, args...)
+}
+
+func (v *validator) name() {
+	name := v.doc.Name
+	switch {
+	case len(content.IsDNS1123Label(name)) > 0:
+		v.problems.invalid("name", "%q cannot be part of a host name; use lower-case letters, digits and hyphens, and start and end with a letter or digit", name)
+	case len(name) > v1alpha1.MaxNameLength:
+		v.problems.invalid("name", "%q is %d characters long; use up to %d, the names of the nodes are longer by some", name, len(name), v1alpha1.MaxNameLength)
+	}
+}
+
+func (v *validator) version() {
+	full, problem := checkVersion(v.doc.KubernetesVersion)
+	if problem != nil {
+		v.problems.add(problem.Code, "kubernetesVersion", "%s: %s", strconv.Quote(full), problem.Message)
+		return
+	}
+	control := slices.IndexFunc(v.doc.Cluster.Nodes, func(n kind.Node) bool { return n.Role == kind.ControlPlaneRole })
+	for i, n := range v.doc.Nodes() {
+		path := "image"
+		if v.doc.Cluster.Nodes[i].Image != "" {
+			path = v.in("nodes[%d].image", i)
+		} else if i != control {
+			continue
+		}
+		has := ImageVersion(n.Image)
+		switch {
+		case has == "":
+		case i == control && has != full:
+			v.problems.invalid(path, "%s has Kubernetes %s, but kubernetesVersion is %s; leave one of them out, or make them agree", n.Image, has, full)
+		case minor(has) != minor(full):
+			v.problems.invalid(path, "%s has Kubernetes %s, but the cluster runs %s; all nodes run the same minor version", n.Image, has, full)
+		}
+	}
+}
+
+// components checks what goes to the Kubernetes components as flags, where a comma or an equals sign would start
+// something else.
+func (v *validator) components() {
+	gate := regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]*$`)
+	for _, name := range slices.Sorted(maps.Keys(v.doc.Cluster.FeatureGates)) {
+		if !gate.MatchString(name) {
+			v.problems.invalid(v.in("featureGates[%q]", name), "it is no name of a feature gate, which has letters and digits only")
+		}
+	}
+	api := regexp.MustCompile(`^[a-z0-9]([a-z0-9./-]*[a-z0-9])?$`)
+	for _, name := range slices.Sorted(maps.Keys(v.doc.Cluster.RuntimeConfig)) {
+		path, value := v.in("runtimeConfig[%q]", name), v.doc.Cluster.RuntimeConfig[name]
+		if !api.MatchString(name) {
+			v.problems.invalid(path, "it is no name of an API; write it as batch/v1 or api/all")
+		}
+		if _, err := strconv.ParseBool(value); err != nil {
+			v.problems.invalid(path, "%q is neither \"true\" nor \"false\"", value)
+		}
+	}
+}
+
+// Warnings returns what a valid document asks for and yet will change nothing, as kind takes it without a word: patches of
+// an apiVersion that cove does not write. People should see them before the cluster is made.
+func Warnings(doc v1alpha1.Cluster) Problems {
+	full := doc.DeepCopy()
+	Default(full)
+	v := validator{doc: full, prefix: "cluster."}
+	if full.FromKind {
+		v.prefix = ""
+	}
+	v.idlePatches()
+	return v.problems
+}
+
+func (v *validator) unsupported(path, format string, args ...any) {
+	v.problems.add(fault.ConfigUnsupported, path, format, args...)
+}

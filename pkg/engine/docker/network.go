@@ -1,0 +1,153 @@
+package docker
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/docker/docker/api/types/network"
+
+	"github.com/cove-k8s/cove/pkg/engine"
+	"github.com/cove-k8s/cove/pkg/fault"
+)
+
+// mtuOption is how a bridge network's MTU is set.
+const mtuOption = "com.docker.network.driver.mtu"
+
+// pickTries bounds how often a picked subnet may turn out to be taken meanwhile.
+const pickTries = 16
+
+// CreateNetwork makes a bridge network, with the MTU of the engine's default one: who lowered that did so because the way
+// out is narrower. A picked subnet is a /24 that overlaps neither a network of the engine nor, where that is local, a
+// route of the host.
+func (e *Engine) CreateNetwork(ctx context.Context, spec engine.NetworkSpec) (engine.Network, error) {
+	var tried []netip.Prefix
+	for {
+		existing, err := e.api.NetworkList(ctx, network.ListOptions{})
+		if err != nil {
+			return engine.Network{}, e.fail(fault.EngineFailed, err, "cannot create network %s", spec.Name)
+		}
+		// The engine lets two networks have one name where they are made at the same time, and older ones always.
+		if slices.ContainsFunc(existing, func(n network.Summary) bool { return n.Name == spec.Name }) {
+			return engine.Network{}, fault.New(fault.NameTaken, "cannot create network %s: there is one of that name", spec.Name)
+		}
+		subnet := spec.Subnet.Masked()
+		if !spec.Subnet.IsValid() {
+			avoid := slices.Concat(tried, spec.Avoid, subnetsOf(existing), e.hostRoutes())
+			if subnet = engine.FreeSubnet(avoid); !subnet.IsValid() || len(tried) == pickTries {
+				return engine.Network{}, fault.New(fault.NetworkExhausted, "cannot create network %s: no private /24 is free", spec.Name)
+			}
+		}
+		err = e.createNetwork(ctx, spec, subnet, defaultMTU(existing))
+		if fault.Is(err, fault.NetworkTaken) && !spec.Subnet.IsValid() {
+			tried = append(tried, subnet) // somebody else was faster, or the host uses it in a way that is not seen
+			continue
+		}
+		if err != nil {
+			return engine.Network{}, err
+		}
+		return e.network(ctx, spec.Name)
+	}
+}
+
+// createNetwork asks the engine for the network.
+func (e *Engine) createNetwork(ctx context.Context, spec engine.NetworkSpec, subnet netip.Prefix, mtu string) error {
+	labels := maps.Clone(spec.Labels)
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	labels[engine.LabelCluster], labels[engine.LabelRun] = spec.Cluster, spec.Run
+	options := network.CreateOptions{
+		Driver: "bridge", Labels: labels, Options: map[string]string{},
+		// The gateway is named: some engines leave it out of what they tell where they chose it themselves.
+		IPAM: &network.IPAM{Config: []network.IPAMConfig{{Subnet: subnet.String(), Gateway: subnet.Addr().Next().String()}}},
+	}
+	if mtu != "" {
+		options.Options[mtuOption] = mtu
+	}
+	_, err := e.api.NetworkCreate(ctx, spec.Name, options)
+	return e.fail(fault.EngineFailed, err, "cannot create network %s with subnet %s", spec.Name, subnet)
+}
+
+// network returns the network of that name.
+func (e *Engine) network(ctx context.Context, name string) (engine.Network, error) {
+	n, err := e.api.NetworkInspect(ctx, name, network.InspectOptions{})
+	if err != nil {
+		return engine.Network{}, e.fail(fault.EngineFailed, err, "cannot look at network %s", name)
+	}
+	return toNetwork(n), nil
+}
+
+// Networks lists the networks that match, ordered by name.
+func (e *Engine) Networks(ctx context.Context, sel engine.Selector) ([]engine.Network, error) {
+	found, err := e.api.NetworkList(ctx, network.ListOptions{Filters: labelFilter(sel, false)})
+	if err != nil {
+		return nil, e.fail(fault.EngineFailed, err, "cannot list networks")
+	}
+	networks := []engine.Network{}
+	for _, n := range found {
+		networks = append(networks, toNetwork(n))
+	}
+	slices.SortFunc(networks, func(a, b engine.Network) int { return cmp.Compare(a.Name, b.Name) })
+	return networks, nil
+}
+
+// RemoveNetwork removes cove's network of that name. One that is not cove's is left alone.
+func (e *Engine) RemoveNetwork(ctx context.Context, name string) error {
+	found, err := e.Networks(ctx, engine.Selector{})
+	if err != nil {
+		return e.fail(fault.EngineFailed, err, "cannot remove network %s", name)
+	}
+	for _, n := range found {
+		if n.Name != name {
+			continue
+		}
+		if err := e.api.NetworkRemove(ctx, n.ID); err != nil && !isNotFound(err) {
+			return e.fail(fault.EngineFailed, err, "cannot remove network %s", name)
+		}
+	}
+	return nil
+}
+
+// toNetwork turns what the engine knows of a network into ours.
+func toNetwork(n network.Inspect) engine.Network {
+	out := engine.Network{
+		ID: n.ID, Name: n.Name, Cluster: n.Labels[engine.LabelCluster], Run: n.Labels[engine.LabelRun], Labels: maps.Clone(n.Labels),
+	}
+	for _, c := range n.IPAM.Config {
+		subnet, err := netip.ParsePrefix(c.Subnet)
+		if err != nil || !subnet.Addr().Is4() {
+			continue
+		}
+		out.Subnet = subnet.Masked()
+		if gateway, err := netip.ParseAddr(c.Gateway); err == nil {
+			out.Gateway = gateway
+		}
+	}
+	return out
+}
+
+// defaultMTU returns the MTU that is set for the engine's default network; "" where none is.
+func defaultMTU(networks []network.Summary) string {
+	for _, n := range networks {
+		if n.Name == network.NetworkBridge {
+			return n.Options[mtuOption]
+		}
+	}
+	return ""
+}
+
+// subnetsOf returns every IPv4 subnet of the networks.
+func subnetsOf(networks []network.Summary) []netip.Prefix {
+	var subnets []netip.Prefix
+	for _, n := range networks {
+		for _, c := range n.IPAM.Config {
+			if subnet, err := netip.ParsePrefix(c.Subnet); err == nil && subnet.Addr().Is4() {
+				subnets = append(subnets, subnet)
+			}
+		}
+	}
+	return subnets
+}

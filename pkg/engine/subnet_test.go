@@ -1,0 +1,35 @@
+package engine
+
+import (
+	"net/netip"
+	"testing"
+)
+
+func TestFreeSubnet(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		avoid []string
+		want  string
+	}{
+		{"nothing taken", nil, "172.18.0.0/24"},
+		{"its neighbour", []string{"172.18.0.0/24"}, "172.18.1.0/24"},
+		{"part of it", []string{"172.18.0.128/25", "172.18.1.7/32"}, "172.18.2.0/24"},
+		{"one of docker's own pools", []string{"172.18.0.0/16"}, "172.19.0.0/24"},
+		{"in any order", []string{"172.18.1.0/24", "172.18.0.0/24"}, "172.18.2.0/24"},
+		{"all of the first range", []string{"172.16.0.0/12"}, "10.200.0.0/24"},
+		{"the office has 10/8", []string{"172.16.0.0/12", "10.0.0.0/8"}, "192.168.0.0/24"},
+		{"pods at 10.244", []string{"172.16.0.0/12", "10.192.0.0/11", "10.224.0.0/12", "10.240.0.0/14"}, "10.245.0.0/24"},
+		{"the end of a range", []string{"172.16.0.0/12", "10.0.0.0/8", "192.168.0.0/17", "192.168.128.0/18", "192.168.192.0/18"}, "invalid Prefix"},
+		{"everything", []string{"0.0.0.0/0"}, "invalid Prefix"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var avoid []netip.Prefix
+			for _, a := range c.avoid {
+				avoid = append(avoid, netip.MustParsePrefix(a))
+			}
+			if got := FreeSubnet(avoid).String(); got != c.want {
+				t.Errorf("got %s, want %s", got, c.want)
+			}
+		})
+	}
+}

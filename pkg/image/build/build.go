@@ -1,0 +1,120 @@
+// Package build makes the node image, and images for tests, from sources: it compiles what a node runs, makes the root
+// file system with the machine's own package tools, and hands the result to an engine. It never runs a container, and it
+// needs no image registry.
+package build
+
+import (
+	"context"
+	"runtime"
+	"strings"
+
+	"github.com/cove-k8s/cove/pkg/engine"
+	"github.com/cove-k8s/cove/pkg/event"
+	"github.com/cove-k8s/cove/pkg/fault"
+)
+
+// LabelContent is the image label that holds the hash of everything that the image was made from.
+const LabelContent = "cove.dev/content"
+
+// LabelNodeImage is the image label that holds the Facts of a node image as JSON.
+const LabelNodeImage = "cove.dev/node-image"
+
+// Options say what to build, and where.
+type Options struct {
+	Engine            engine.Engine
+	Emitter           *event.Emitter
+	KubernetesVersion string // "v1.36.3" or "1.36.3"; "" is the newest one
+	Tag               string // "" is cove-node:VERSION
+	CacheDir          string // "" is the folder cove of the user's cache
+	Arch              string // "" is the engine's; another one than this machine's is refused
+	Fresh             bool   // build every part anew, also those that have not changed
+	Compressed        bool   // measure the image's size after gzip, too: some seconds more
+}
+
+// Result is what came of it.
+type Result struct {
+	Tag               string
+	KubernetesVersion string // with "v"
+	Content           string // the hash in LabelContent
+	Skipped           bool   // the engine had the image of this content already
+	Size              int64  // bytes, unpacked: as the engine tells, hard links counted once
+	Compressed        int64  // bytes after gzip; 0 where it was not asked for
+}
+
+// NodeImage builds the node image of a Kubernetes version and loads it into the engine. Parts that have not changed come
+// from the cache. An error has code ImageBuildTools where the machine lacks a tool, VersionUnknown for a version that has
+// no recipe, ImageBuild for a part that failed.
+func NodeImage(ctx context.Context, o Options) (Result, error) {
+	version, err := versionOf(o.KubernetesVersion)
+	if err != nil {
+		return Result{}, err
+	}
+	b, err := newBuilder(ctx, o)
+	if err != nil {
+		return Result{}, err
+	}
+	tag := o.Tag
+	if tag == "" {
+		tag = "cove-node:" + version.Kubernetes
+	}
+	result := Result{Tag: tag, KubernetesVersion: version.Kubernetes, Content: b.content(version)}
+	if image, err := o.Engine.Image(ctx, tag); err == nil && !o.Fresh && image.Labels[LabelContent] == result.Content {
+		result.Skipped, result.Size = true, image.Size
+		return result, o.Emitter.Step(ctx, "image/load", "Load image "+tag, func(context.Context, *event.Reporter) error {
+			return event.Skip("the engine has it, made from the same content")
+		})
+	}
+	parts, err := b.parts(ctx, nodeParts(version, b.arch))
+	if err != nil {
+		return Result{}, err
+	}
+	return b.assemble(ctx, version, parts, result)
+}
+
+// builder is one build.
+type builder struct {
+	Options
+	arch   string
+	cache  *cache
+	tree   sourceTree
+	golang goTool
+}
+
+// newBuilder checks the machine.
+func newBuilder(ctx context.Context, o Options) (*builder, error) {
+	arch := o.Arch
+	if arch == "" {
+		info, err := o.Engine.Info(ctx)
+		if err != nil {
+			return nil, err
+		}
+		arch = info.Architecture
+	}
+	if runtime.GOOS != "linux" {
+		return nil, fault.New(fault.ImageBuildTools, "cannot build an image on %s: it takes Linux", runtime.GOOS).
+			WithHint("give --image kindest/node:…, or build on Linux and bring the image over with `docker save` and `docker load`")
+	}
+	if arch != runtime.GOARCH {
+		return nil, fault.New(fault.ImageBuildTools, "cannot build an image for %s on %s", arch, runtime.GOARCH).
+			WithHint("build on a machine of the engine's kind, or give --image kindest/node:…")
+	}
+	if err := checkTools(hostLookup{}); err != nil {
+		return nil, err
+	}
+	tree, err := packedSources()
+	if err != nil {
+		return nil, err
+	}
+	c, err := openCache(o.CacheDir)
+	if err != nil {
+		return nil, err
+	}
+	tool, err := findGo(ctx, tree)
+	if err != nil {
+		return nil, err
+	}
+	return &builder{Options: o, arch: arch, cache: c, tree: tree, golang: tool}, nil
+}
+
+// bare returns a version without its "v".
+func bare(version string) string { return strings.TrimPrefix(version, "v") }

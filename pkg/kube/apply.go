@@ -1,0 +1,162 @@
+package kube
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/cove-k8s/cove/pkg/fault"
+)
+
+// How objects are applied.
+const (
+	applyParallel = 16
+	applyFirst    = 25 * time.Millisecond  // the first pause before trying again, which doubles
+	applyLongest  = 500 * time.Millisecond // until it is this long
+	// applyMissing is how long a namespace or a kind may be missing that something else may yet bring.
+	applyMissing = 30 * time.Second
+)
+
+// Apply applies the objects on the server's side, as the field manager "cove", and takes fields over that another one owns.
+// What others live in comes first (namespaces, kinds), then what workloads read, then the workloads, so that no
+// controller meets half of an application and backs off; within these the objects go in parallel. What may pass by
+// itself is tried again until ctx ends. Errors are KubernetesRefused with the object's name, or APITimeout.
+func (c *Client) Apply(ctx context.Context, objs []*unstructured.Unstructured) error {
+	var waves [3][]*unstructured.Unstructured
+	for _, o := range objs {
+		w := wave(o)
+		waves[w] = append(waves[w], o)
+	}
+	for _, objs := range waves {
+		group, ctx := errgroup.WithContext(ctx)
+		group.SetLimit(applyParallel)
+		for _, o := range objs {
+			group.Go(func() error { return c.applyOne(ctx, o) })
+		}
+		if err := group.Wait(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// wave returns when an object's turn is: 0, 1 or 2.
+func wave(o *unstructured.Unstructured) int {
+	switch o.GetKind() {
+	case "Namespace", "CustomResourceDefinition", "PriorityClass", "RuntimeClass", "StorageClass":
+		return 0
+	case "Deployment", "DaemonSet", "StatefulSet", "ReplicaSet", "Job", "CronJob", "Pod",
+		"APIService", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration":
+		return 2
+	}
+	return 1
+}
+
+// applyOne applies an object, again and again while that may help.
+func (c *Client) applyOne(ctx context.Context, o *unstructured.Unstructured) error {
+	begun, wait := time.Now(), applyFirst
+	var last error
+	for {
+		err := c.tryApply(ctx, o)
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() == nil || last == nil {
+			last = err
+		}
+		switch {
+		case ctx.Err() != nil:
+			return ended(ctx, applyCode(last), last, "cannot apply %s", title(o))
+		case !transient(err), missing(err) && time.Since(begun) > applyMissing:
+			return fault.Wrap(fault.KubernetesRefused, err, "cannot apply %s", title(o))
+		}
+		if pause(ctx, wait) != nil {
+			return ended(ctx, applyCode(last), last, "cannot apply %s", title(o))
+		}
+		wait = min(2*wait, applyLongest)
+	}
+}
+
+// applyCode tells an API server that says no from one that says nothing.
+func applyCode(err error) fault.Code {
+	if s := apierrors.APIStatus(nil); errors.As(err, &s) {
+		return fault.KubernetesRefused
+	}
+	return fault.APITimeout
+}
+
+func (c *Client) tryApply(ctx context.Context, o *unstructured.Unstructured) error {
+	r, err := c.resourceOf(o.GroupVersionKind())
+	if err != nil {
+		return err
+	}
+	o = o.DeepCopy()
+	o.SetManagedFields(nil) // the server refuses them
+	_, err = r.client(c.dyn, o.GetNamespace()).
+		Apply(ctx, o.GetName(), o, metav1.ApplyOptions{FieldManager: fieldManager, Force: true})
+	return err
+}
+
+// title returns "deployment kube-system/coredns".
+func title(o *unstructured.Unstructured) string {
+	name := o.GetName()
+	if ns := o.GetNamespace(); ns != "" {
+		name = ns + "/" + name
+	}
+	return strings.ToLower(o.GetKind()) + " " + name
+}
+
+// missing reports whether a namespace or a kind is not there.
+func missing(err error) bool {
+	none := (*noKindError)(nil)
+	return apierrors.IsNotFound(err) || errors.As(err, &none)
+}
+
+// transient reports whether an error may pass by itself: the server is not there, not ready or busy, or something that
+// another controller is about to make is not there yet.
+func transient(err error) bool {
+	if missing(err) {
+		// What exists in every cluster, and is not a namespace, is not going to come up.
+		s := apierrors.APIStatus(nil)
+		return !errors.As(err, &s) || s.Status().Details == nil || s.Status().Details.Name != "" || s.Status().Details.Kind == "namespaces"
+	}
+	s := apierrors.APIStatus(nil)
+	if !errors.As(err, &s) {
+		bad := (*tls.CertificateVerificationError)(nil)
+		return !errors.As(err, &bad)
+	}
+	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+		return true
+	}
+	switch s.Status().Reason { //nolint:exhaustive // those that pass
+	case metav1.StatusReasonTooManyRequests, metav1.StatusReasonServerTimeout, metav1.StatusReasonTimeout,
+		metav1.StatusReasonServiceUnavailable, metav1.StatusReasonInternalError, metav1.StatusReasonConflict:
+		return true
+	case metav1.StatusReasonForbidden, metav1.StatusReasonInvalid:
+		// The API server's own words while parts of it start.
+		return slices.ContainsFunc([]string{
+			"not yet ready to handle request", // admission that has not seen its objects
+			"error looking up service account",
+			"status unknown for quota",
+			"allocator not ready", // of service addresses
+		}, func(part string) bool { return strings.Contains(s.Status().Message, part) })
+	}
+	return s.Status().Code >= 500
+}
+
+// noKindError says that the API does not know a kind.
+type noKindError struct{ kind, apiVersion string }
+
+func (e *noKindError) Error() string {
+	return fmt.Sprintf("the API server knows no kind %s in %s", e.kind, e.apiVersion)
+}
