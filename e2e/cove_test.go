@@ -110,6 +110,13 @@ type cluster struct {
 	name string
 }
 
+// in returns the cluster for a subtest, which then is what fails.
+func (cl cluster) in(t *testing.T) cluster {
+	c := *cl.cove
+	c.t = t
+	return cluster{&c, cl.name}
+}
+
 // newName returns a name that no other test or run has, and sees to it that the cluster is exported if the test fails,
 // and deleted when it ends, whether or not it was ever made.
 func (c *cove) newName(hint string) cluster {

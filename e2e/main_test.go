@@ -54,11 +54,13 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	status := m.Run()
+	err := forgetAgnhost()
 	if lanes.engine != nil {
-		if err := lanes.engine.Stop(context.Background()); err != nil {
-			fmt.Fprintln(os.Stderr, "the throw-away engine was not removed:", err)
-			status = max(status, 1)
-		}
+		err = errors.Join(err, lanes.engine.Stop(context.Background()))
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "the tests could not tidy up:", err)
+		status = max(status, 1)
 	}
 	os.Exit(status)
 }
@@ -215,4 +217,10 @@ func eventually(t *testing.T, limit time.Duration, what string, check func(ctx c
 		case <-ticks.C:
 		}
 	}
+}
+
+// cleanupContext is for what has to happen when the test's own context has ended.
+func cleanupContext(t *testing.T) context.Context {
+	t.Helper()
+	return context.WithoutCancel(t.Context())
 }

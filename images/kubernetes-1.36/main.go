@@ -40,6 +40,7 @@ func main() {
 			fmt.Fprintf(os.Stderr, "kube: no program is called %q: call it by the name of a Kubernetes program, such as kubelet\n", name)
 			os.Exit(2)
 		}
+		startWhenReady(name)
 		os.Exit(cli.Run(command))
 	}
 }

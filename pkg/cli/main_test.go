@@ -155,8 +155,11 @@ func TestMainKeepsFactory(t *testing.T) {
 	}
 }
 
+// TestMainWithoutArgs: no arguments are none, not the process's own.
 func TestMainWithoutArgs(t *testing.T) {
-	b := newBench(t)
+	b, saved := newBench(t), os.Args
+	os.Args = []string{"cove", "nonsense"}
+	defer func() { os.Args = saved }()
 	if got := Main(t.Context(), b.Factory, nil); got != 0 || !strings.Contains(b.out.String(), "Usage:") {
 		t.Errorf("status %d, printed %q", got, b.out.String())
 	}

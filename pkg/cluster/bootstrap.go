@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -90,8 +91,24 @@ func preregister(ctx context.Context, rc *Context, n v1alpha1.Node) error {
 		return err
 	}
 	index := slices.IndexFunc(nodesOf(rc.Doc), func(m v1alpha1.Node) bool { return m.Name == n.Name })
-	err = rc.kube.CreateNodeObject(ctx, n.Name, podCIDR(subnet, index), n.Labels)
+	err = rc.kube.CreateNodeObject(ctx, n.Name, podCIDR(subnet, index), wellKnownLabels(n, rc.engineInfo().Architecture))
 	return fault.Wrap(fault.KubernetesRefused, err, "cannot register node %s", n.Name)
+}
+
+// wellKnownLabels are the node's labels with those that its kubelet would give it. They must be there from the start: pods
+// of DaemonSets that select by them are bound to the node at once, and a kubelet that does not know its own labels yet
+// would refuse them for good.
+func wellKnownLabels(n v1alpha1.Node, arch string) map[string]string {
+	labels := maps.Clone(n.Labels)
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	labels["kubernetes.io/hostname"] = n.Name
+	for _, prefix := range []string{"", "beta."} {
+		labels[prefix+"kubernetes.io/os"] = "linux"
+		labels[prefix+"kubernetes.io/arch"] = arch
+	}
+	return labels
 }
 
 // keptOutput bounds what an error keeps of a command's output: its end says why it failed.

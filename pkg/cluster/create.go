@@ -68,7 +68,10 @@ func PlanCreate(doc v1alpha1.Cluster, o CreateOptions) Plan {
 	if ready := readyStage(doc, nodes, o.Wait); len(ready.Steps) > 0 {
 		plan.Stages = append(plan.Stages, ready)
 	}
-	handover := Stage{Name: "handover", Timed: true, Steps: []Step{step{"record", "Record the cluster", recordCreated}}}
+	handover := Stage{Name: "handover", Timed: true, Steps: []Step{
+		step{"kubelet", "Let the kubelet renew its certificate", finalizeKubelet},
+		step{"record", "Record the cluster", recordCreated},
+	}}
 	if !o.SkipKubeconfig {
 		handover.Steps = append(handover.Steps, undoableStep{
 			step{"kubeconfig", "Write context " + ContextName(doc.Name) + " to the kubeconfig", mergeKubeconfig}, removeKubeconfig,

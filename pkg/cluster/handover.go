@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"time"
 
+	"k8s.io/client-go/tools/clientcmd"
+
 	"github.com/cove-k8s/cove/pkg/engine"
 	"github.com/cove-k8s/cove/pkg/fault"
 	"github.com/cove-k8s/cove/pkg/kubeconfig"
@@ -36,6 +38,35 @@ func recordCreated(ctx context.Context, rc *Context) error {
 		return fault.Wrap(fault.Internal, err, "cannot write %s", createdFile)
 	}
 	return rc.Engine.PutFiles(ctx, cp, []engine.File{{Path: createdFile, Data: data}})
+}
+
+// Files of the control plane's kubelet.
+const (
+	kubeletConf    = "/etc/kubernetes/kubelet.conf"
+	kubeletCurrent = "/var/lib/kubelet/pki/kubelet-client-current.pem" // the certificate that the kubelet renews itself
+)
+
+// finalizeKubelet does what kubeadm's phase kubelet-finalize does: it leads the control plane's kubelet to the certificate
+// that it renews itself. kubeadm restarts the kubelet then, while the first pods are about to start, which delays them by
+// seconds; the kubelet needs the file only when it starts the next time.
+func finalizeKubelet(ctx context.Context, rc *Context) error {
+	cp := controlPlane(rc.Doc).Name
+	data, err := rc.Engine.ReadFile(ctx, cp, kubeletConf)
+	if err != nil {
+		return fault.Wrap(fault.KubeadmInit, err, "cannot read %s of %s", kubeletConf, cp)
+	}
+	conf, err := clientcmd.Load(data)
+	if err != nil {
+		return fault.Wrap(fault.KubeadmInit, err, "cannot read %s of %s", kubeletConf, cp)
+	}
+	for _, user := range conf.AuthInfos {
+		user.ClientCertificateData, user.ClientKeyData = nil, nil
+		user.ClientCertificate, user.ClientKey = kubeletCurrent, kubeletCurrent
+	}
+	if data, err = clientcmd.Write(*conf); err != nil {
+		return fault.Wrap(fault.Internal, err, "cannot write %s", kubeletConf)
+	}
+	return rc.Engine.PutFiles(ctx, cp, []engine.File{{Path: kubeletConf, Mode: 0o600, Data: data}})
 }
 
 // userTTL is how long the certificate in the user's kubeconfig is good: as kubeadm's own, a year.

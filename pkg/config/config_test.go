@@ -82,7 +82,7 @@ func TestValidDocuments(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			resolved, err := config.Resolve(config.Input{Document: &parsed, Dir: "/work/dir"})
+			resolved, err := config.Resolve(config.Input{Document: &parsed, Dir: "/home/me"})
 			if err != nil {
 				t.Fatal(err)
 			}

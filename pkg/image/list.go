@@ -72,12 +72,12 @@ func parseEntries(table string) []entry {
 	var entries []entry
 	for lines := bufio.NewScanner(strings.NewReader(table)); lines.Scan(); {
 		fields := strings.Fields(lines.Text())
-		if len(fields) < 4 || !strings.Contains(fields[2], ":") {
+		if len(fields) < 6 || !strings.Contains(fields[2], ":") {
 			continue // the heading
 		}
-		en := entry{name: fields[0], digest: fields[2], size: "-"}
-		if len(fields) > 5 {
-			en.size = fields[3] + " " + fields[4]
+		en := entry{name: fields[0], digest: fields[2], size: fields[3] + " " + fields[4]}
+		if strings.HasPrefix(en.size, "0.0 ") {
+			en.size = "-" // containerd has not all that the image was made of any more
 		}
 		en.managed = slices.Contains(strings.Split(fields[len(fields)-1], ","), managed)
 		entries = append(entries, en)

@@ -155,9 +155,10 @@ func (l *loader) stream(ctx context.Context, nodes []string) ([]wanted, error) {
 	}
 	for i, n := range nodes {
 		if results[i] == nil {
-			results[i] = l.verify(ctx, n, images)
+			group.Go(func() { results[i] = l.verify(ctx, n, images) })
 		}
 	}
+	group.Wait()
 	return images, errors.Join(results...)
 }
 

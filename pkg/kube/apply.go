@@ -62,26 +62,27 @@ func wave(o *unstructured.Unstructured) int {
 	return 1
 }
 
-// applyOne applies an object, again and again while that may help.
 func (c *Client) applyOne(ctx context.Context, o *unstructured.Unstructured) error {
+	return persist(ctx, "apply "+title(o), func() error { return c.tryApply(ctx, o) })
+}
+
+// persist calls fn again and again, while what keeps it from success may pass. what completes "cannot …".
+func persist(ctx context.Context, what string, fn func() error) error {
 	begun, wait := time.Now(), applyFirst
 	var last error
 	for {
-		err := c.tryApply(ctx, o)
+		err := fn()
 		if err == nil {
 			return nil
 		}
-		if ctx.Err() == nil || last == nil {
+		if ctx.Err() == nil || last == nil { // else it says no more than that ctx has ended
 			last = err
 		}
-		switch {
-		case ctx.Err() != nil:
-			return ended(ctx, applyCode(last), last, "cannot apply %s", title(o))
-		case !transient(err), missing(err) && time.Since(begun) > applyMissing:
-			return fault.Wrap(fault.KubernetesRefused, err, "cannot apply %s", title(o))
+		if ctx.Err() == nil && (!transient(err) || missing(err) && time.Since(begun) > applyMissing) {
+			return fault.Wrap(fault.KubernetesRefused, err, "cannot %s", what)
 		}
 		if pause(ctx, wait) != nil {
-			return ended(ctx, applyCode(last), last, "cannot apply %s", title(o))
+			return ended(ctx, applyCode(last), last, "cannot %s", what)
 		}
 		wait = min(2*wait, applyLongest)
 	}
@@ -104,6 +105,9 @@ func (c *Client) tryApply(ctx context.Context, o *unstructured.Unstructured) err
 	o.SetManagedFields(nil) // the server refuses them
 	_, err = r.client(c.dyn, o.GetNamespace()).
 		Apply(ctx, o.GetName(), o, metav1.ApplyOptions{FieldManager: fieldManager, Force: true})
+	if gvk := o.GroupVersionKind(); apierrors.IsNotFound(err) && !missing(err) && !builtIn(gvk.Group) {
+		return &noKindError{gvk.Kind, gvk.GroupVersion().String()} // known, but not served yet
+	}
 	return err
 }
 
@@ -116,19 +120,20 @@ func title(o *unstructured.Unstructured) string {
 	return strings.ToLower(o.GetKind()) + " " + name
 }
 
-// missing reports whether a namespace or a kind is not there.
+// missing reports whether a namespace or a kind is not there, which something else may bring.
 func missing(err error) bool {
-	none := (*noKindError)(nil)
-	return apierrors.IsNotFound(err) || errors.As(err, &none)
+	if none := (*noKindError)(nil); errors.As(err, &none) {
+		return true
+	}
+	s := apierrors.APIStatus(nil)
+	return apierrors.IsNotFound(err) && errors.As(err, &s) && s.Status().Details != nil && s.Status().Details.Kind == "namespaces"
 }
 
 // transient reports whether an error may pass by itself: the server is not there, not ready or busy, or something that
 // another controller is about to make is not there yet.
 func transient(err error) bool {
 	if missing(err) {
-		// What exists in every cluster, and is not a namespace, is not going to come up.
-		s := apierrors.APIStatus(nil)
-		return !errors.As(err, &s) || s.Status().Details == nil || s.Status().Details.Name != "" || s.Status().Details.Kind == "namespaces"
+		return true
 	}
 	s := apierrors.APIStatus(nil)
 	if !errors.As(err, &s) {

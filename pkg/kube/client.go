@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
@@ -183,29 +182,35 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// endedError is why a wait had no success: what was wrong last, and why it has ended.
+// endedError is what was wrong last (nil: nothing is known) when a context ended a wait.
 type endedError struct{ last, cause error }
 
 func (e *endedError) Error() string {
-	if errors.Is(e.cause, context.DeadlineExceeded) {
-		return "in time: " + e.last.Error()
+	switch {
+	case e.last == nil:
+		return e.cause.Error()
+	case errors.Is(e.cause, context.DeadlineExceeded):
+		return e.last.Error() // the message says "in time"
 	}
 	return fmt.Sprintf("%v (at last: %v)", e.cause, e.last)
 }
 
-func (e *endedError) Unwrap() []error { return []error{e.cause, e.last} }
-
-// ended returns the error of a wait that ctx has ended. last may be nil.
-func ended(ctx context.Context, code fault.Code, last error, format string, args ...any) error {
-	cause := context.Cause(ctx)
-	if last == nil || errors.Is(last, cause) {
-		return fault.Wrap(code, cause, format, args...)
+func (e *endedError) Unwrap() []error {
+	if e.last == nil {
+		return []error{e.cause}
 	}
-	return fault.Wrap(code, &endedError{last, cause}, format, args...)
+	return []error{e.cause, e.last}
+}
+
+// ended returns the error of a wait that ctx has ended, of which last (may be nil) says what it was waiting for.
+func ended(ctx context.Context, code fault.Code, last error, format string, args ...any) error {
+	e := &endedError{last, context.Cause(ctx)}
+	msg := fmt.Sprintf(format, args...)
+	if errors.Is(e.cause, context.DeadlineExceeded) {
+		msg += " in time"
+	}
+	return fault.Wrap(code, e, "%s", msg)
 }
 
 // quiet keeps client-go from printing what it retries.
 func quiet(ctx context.Context) context.Context { return logr.NewContext(ctx, logr.Discard()) }
-
-// list is how everything is listed.
-func list(selector string) metav1.ListOptions { return metav1.ListOptions{LabelSelector: selector} }

@@ -3,45 +3,70 @@ package kube
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 
-	"k8s.io/apimachinery/pkg/runtime"
+	"golang.org/x/sync/errgroup"
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/yaml"
+
+	"github.com/cove-k8s/cove/pkg/fault"
 )
 
-// Evidence writes nodes, pods, events, and the workloads into dir, which is made: a YAML file each. Secrets are left out.
+// Evidence writes what a bug report needs into dir, which is made: nodes, pods, events, services, volumes and workloads, of
+// all namespaces, a YAML file each, for the user's eyes only. Secrets and ConfigMaps are left out; what a pod's own
+// definition says is not. What can be had is written, whatever else fails.
 func (c *Client) Evidence(ctx context.Context, dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
+		return fault.Wrap(fault.FileUnwritable, err, "cannot make %s", dir)
 	}
-	all := everything()
-	core, apps := c.static.CoreV1(), c.static.AppsV1()
-	lists := map[string]func() (runtime.Object, error){
-		"nodes":       func() (runtime.Object, error) { return core.Nodes().List(ctx, all) },
-		"pods":        func() (runtime.Object, error) { return core.Pods("").List(ctx, all) },
-		"events":      func() (runtime.Object, error) { return core.Events("").List(ctx, all) },
-		"services":    func() (runtime.Object, error) { return core.Services("").List(ctx, all) },
-		"volumes":     func() (runtime.Object, error) { return core.PersistentVolumes().List(ctx, all) },
-		"claims":      func() (runtime.Object, error) { return core.PersistentVolumeClaims("").List(ctx, all) },
-		"deployments": func() (runtime.Object, error) { return apps.Deployments("").List(ctx, all) },
-		"daemonsets":  func() (runtime.Object, error) { return apps.DaemonSets("").List(ctx, all) },
+	core, apps, batch := corev1.SchemeGroupVersion, appsv1.SchemeGroupVersion, batchv1.SchemeGroupVersion
+	resources := map[string]schema.GroupVersionResource{
+		"nodes":        core.WithResource("nodes"),
+		"pods":         core.WithResource("pods"),
+		"events":       core.WithResource("events"),
+		"services":     core.WithResource("services"),
+		"volumes":      core.WithResource("persistentvolumes"),
+		"claims":       core.WithResource("persistentvolumeclaims"),
+		"deployments":  apps.WithResource("deployments"),
+		"daemonsets":   apps.WithResource("daemonsets"),
+		"statefulsets": apps.WithResource("statefulsets"),
+		"jobs":         batch.WithResource("jobs"),
 	}
-	var problems []error
-	for name, get := range lists {
-		o, err := get()
-		if err == nil {
-			err = writeYAML(filepath.Join(dir, name+".yaml"), o)
-		}
-		problems = append(problems, err)
+	problems := make(chan error, len(resources))
+	var group errgroup.Group
+	for name, r := range resources {
+		group.Go(func() error {
+			problems <- c.writeList(ctx, r, filepath.Join(dir, name+".yaml"))
+			return nil
+		})
 	}
-	return errors.Join(problems...)
+	_ = group.Wait() // none of them returns an error: each puts it into problems
+	close(problems)
+	var all []error
+	for err := range problems {
+		all = append(all, err)
+	}
+	return errors.Join(all...)
 }
 
-func writeYAML(file string, v any) error {
-	data, err := yaml.Marshal(v)
+// writeList writes all objects of a resource to the file, without the bookkeeping of who owns which field.
+func (c *Client) writeList(ctx context.Context, r schema.GroupVersionResource, file string) error {
+	list, err := c.dyn.Resource(r).List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return err
+		return fault.Wrap(applyCode(err), err, "cannot list the %s", r.Resource)
 	}
-	return os.WriteFile(file, data, 0o600)
+	for i := range list.Items {
+		list.Items[i].SetManagedFields(nil)
+	}
+	data, err := yaml.Marshal(list.UnstructuredContent())
+	if err != nil {
+		return fmt.Errorf("cannot write the %s: %w", r.Resource, err)
+	}
+	return fault.Wrap(fault.FileUnwritable, os.WriteFile(file, data, 0o600), "cannot write %s", file)
 }

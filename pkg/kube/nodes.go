@@ -2,7 +2,8 @@ package kube
 
 import (
 	"context"
-	"fmt"
+	"encoding/json"
+	"errors"
 	"net/netip"
 	"slices"
 	"strings"
@@ -10,6 +11,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/cove-k8s/cove/pkg/fault"
 )
@@ -18,94 +21,142 @@ import (
 type NodeInfo struct {
 	Name, KubeletVersion, IP, PodCIDR string
 	Ready                             bool
-	Reason                            string // why it is not Ready
+	Reason                            string   // why it is not Ready
+	Pressure                          []string // conditions that should not be: "DiskPressure", …
 	Unschedulable                     bool
 }
 
-// PodInfo is a pod in brief.
-type PodInfo struct {
-	Namespace, Name, Node string
-	Healthy               bool   // it runs and is ready, or has ended well
-	Reason                string // why it is not healthy
-}
-
-// CreateNodeObject makes a Node ahead of its kubelet, with its share of the pod subnet. The kubelet takes an object that
-// is there over, and the controller manager respects a share that is given. An object that is there stays as it is.
-func (c *Client) CreateNodeObject(ctx context.Context, name string, podCIDR netip.Prefix, labels map[string]string) error {
-	node := &corev1.Node{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels},
-		Spec:       corev1.NodeSpec{PodCIDR: podCIDR.String(), PodCIDRs: []string{podCIDR.String()}},
-	}
-	_, err := c.static.CoreV1().Nodes().Create(ctx, node, metav1.CreateOptions{FieldManager: FieldManager})
-	if apierrors.IsAlreadyExists(err) {
+// WaitNodesReady waits until every node of those names is Ready, and tells report (may be nil) which one it waits for. The
+// error is NotReady, and has what each kubelet says of itself.
+func (c *Client) WaitNodesReady(ctx context.Context, names []string, report func(string)) error {
+	lacks := newPending(report, "is not registered", names...)
+	nodes := c.dyn.Resource(corev1.SchemeGroupVersion.WithResource("nodes"))
+	err := follow(ctx, nodes, metav1.ListOptions{}, func(objs map[string]*unstructured.Unstructured) (bool, error) {
+		left := len(names)
+		for _, name := range names {
+			brief, full := "is not registered", "is not registered"
+			if o := objs[name]; o != nil {
+				node, err := as[corev1.Node](o)
+				if err != nil {
+					return false, err
+				}
+				brief, full = nodeLacks(node)
+			}
+			left = lacks.set(name, brief, full)
+		}
+		return left == 0, nil
+	})
+	switch {
+	case err == nil:
 		return nil
+	case ctx.Err() != nil:
+		return ended(ctx, fault.NotReady, errors.New("node "+lacks.String()), "not every node got Ready")
 	}
-	return fault.Wrap(fault.KubernetesRefused, err, "cannot make node %s", name)
+	return fault.Wrap(fault.KubernetesRefused, err, "cannot watch the nodes")
 }
 
-// Nodes returns the cluster's nodes, ordered by name.
+// nodeLacks says, in brief and in full, why a node is not Ready; "" if it is.
+func nodeLacks(n *corev1.Node) (brief, full string) {
+	for _, c := range n.Status.Conditions {
+		if c.Type != corev1.NodeReady {
+			continue
+		}
+		if c.Status == corev1.ConditionTrue {
+			return "", ""
+		}
+		return c.Reason, c.Reason + ": " + c.Message
+	}
+	return "its kubelet has not reported yet", "its kubelet has not reported yet"
+}
+
+// CreateNodeObject makes a Node ahead of its kubelet, with its share of the pod subnet: the kubelet takes over an object
+// that is there, and the controller manager respects a share that is given. One that is there already gets what it
+// lacks of the two; a share that differs is an error, as it cannot be changed. Errors are KubernetesRefused or APITimeout.
+func (c *Client) CreateNodeObject(ctx context.Context, name string, podCIDR netip.Prefix, labels map[string]string) error {
+	nodes := c.set.CoreV1().Nodes()
+	return persist(ctx, "register node "+name, func() error {
+		_, err := nodes.Create(ctx, &corev1.Node{
+			ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels},
+			Spec:       corev1.NodeSpec{PodCIDR: podCIDR.String(), PodCIDRs: []string{podCIDR.String()}},
+		}, metav1.CreateOptions{FieldManager: fieldManager})
+		if !apierrors.IsAlreadyExists(err) {
+			return err
+		}
+		node, err := nodes.Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		patch, err := nodePatch(node, podCIDR, labels)
+		if err != nil || patch == nil {
+			return err
+		}
+		_, err = nodes.Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
+		return err
+	})
+}
+
+// nodePatch returns what a node lacks as a merge patch; nil if nothing.
+func nodePatch(node *corev1.Node, podCIDR netip.Prefix, labels map[string]string) ([]byte, error) {
+	patch := map[string]any{}
+	switch node.Spec.PodCIDR {
+	case podCIDR.String():
+	case "":
+		patch["spec"] = map[string]any{"podCIDR": podCIDR.String(), "podCIDRs": []string{podCIDR.String()}}
+	default:
+		gr := corev1.Resource("nodes")
+		return nil, apierrors.NewForbidden(gr, node.Name, errors.New("its share of the pod subnet is "+node.Spec.PodCIDR+", not "+podCIDR.String()))
+	}
+	for k, v := range labels {
+		if have, ok := node.Labels[k]; !ok || have != v {
+			patch["metadata"] = map[string]any{"labels": labels}
+		}
+	}
+	if len(patch) == 0 {
+		return nil, nil
+	}
+	return json.Marshal(patch)
+}
+
+// DeleteNodeObject removes a Node, whose pods the API server then forgets. No such node is no error.
+func (c *Client) DeleteNodeObject(ctx context.Context, name string) error {
+	return persist(ctx, "remove node "+name, func() error {
+		err := c.set.CoreV1().Nodes().Delete(ctx, name, metav1.DeleteOptions{})
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		return err
+	})
+}
+
+// Nodes returns the cluster's nodes, ordered by name. The error is APITimeout or KubernetesRefused.
 func (c *Client) Nodes(ctx context.Context) ([]NodeInfo, error) {
-	list, err := c.static.CoreV1().Nodes().List(ctx, everything())
+	list, err := c.set.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return nil, fault.Wrap(fault.APITimeout, err, "cannot list the nodes")
+		return nil, fault.Wrap(applyCode(err), err, "cannot list the nodes")
 	}
 	infos := make([]NodeInfo, 0, len(list.Items))
 	for i := range list.Items {
-		n := &list.Items[i]
-		info := NodeInfo{
-			Name: n.Name, KubeletVersion: n.Status.NodeInfo.KubeletVersion, PodCIDR: n.Spec.PodCIDR, Unschedulable: n.Spec.Unschedulable,
-		}
-		info.Ready, info.Reason = nodeReady(n)
-		if info.Ready {
-			info.Reason = ""
-		}
-		for _, a := range n.Status.Addresses {
-			if a.Type == corev1.NodeInternalIP {
-				info.IP = a.Address
-			}
-		}
-		infos = append(infos, info)
+		infos = append(infos, nodeInfo(&list.Items[i]))
 	}
 	slices.SortFunc(infos, func(a, b NodeInfo) int { return strings.Compare(a.Name, b.Name) })
 	return infos, nil
 }
 
-// Pods returns the pods of all namespaces.
-func (c *Client) Pods(ctx context.Context) ([]PodInfo, error) {
-	list, err := c.static.CoreV1().Pods("").List(ctx, everything())
-	if err != nil {
-		return nil, fault.Wrap(fault.APITimeout, err, "cannot list the pods")
+func nodeInfo(n *corev1.Node) NodeInfo {
+	info := NodeInfo{
+		Name: n.Name, KubeletVersion: n.Status.NodeInfo.KubeletVersion, PodCIDR: n.Spec.PodCIDR, Unschedulable: n.Spec.Unschedulable,
 	}
-	infos := make([]PodInfo, 0, len(list.Items))
-	for i := range list.Items {
-		p := &list.Items[i]
-		info := PodInfo{Namespace: p.Namespace, Name: p.Name, Node: p.Spec.NodeName}
-		info.Healthy, info.Reason = podHealth(p)
-		infos = append(infos, info)
-	}
-	return infos, nil
-}
-
-// podHealth says whether a pod is well, and if not, the most telling reason that it has.
-func podHealth(p *corev1.Pod) (bool, string) {
-	if p.Status.Phase == corev1.PodSucceeded {
-		return true, ""
-	}
-	for _, s := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
-		switch {
-		case s.State.Waiting != nil && s.State.Waiting.Reason != "PodInitializing" && s.State.Waiting.Reason != "ContainerCreating":
-			return false, fmt.Sprintf("container %s is waiting: %s %s", s.Name, s.State.Waiting.Reason, s.State.Waiting.Message)
-		case s.State.Terminated != nil && s.State.Terminated.ExitCode != 0:
-			return false, fmt.Sprintf("container %s ended with status %d: %s", s.Name, s.State.Terminated.ExitCode, s.State.Terminated.Message)
+	_, info.Reason = nodeLacks(n)
+	info.Ready = info.Reason == ""
+	for _, a := range n.Status.Addresses {
+		if a.Type == corev1.NodeInternalIP && info.IP == "" { // the first is the main one
+			info.IP = a.Address
 		}
 	}
-	for _, c := range p.Status.Conditions {
-		switch {
-		case c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue:
-			return true, ""
-		case c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse:
-			return false, "not scheduled: " + c.Message
+	for _, c := range n.Status.Conditions {
+		if c.Type != corev1.NodeReady && c.Status == corev1.ConditionTrue {
+			info.Pressure = append(info.Pressure, string(c.Type))
 		}
 	}
-	return false, strings.ToLower(string(p.Status.Phase)) + ", not ready"
+	return info
 }

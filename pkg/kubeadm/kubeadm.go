@@ -147,7 +147,7 @@ func KubeletPatch(c Cluster, n Node) ([]byte, error) {
 
 // SkipPhases returns the phases of kubeadm init that cove leaves out, sorted: it has checked the host itself, applies the
 // addons beside kubeadm, and needs no command to join by.
-func SkipPhases() []string { return []string{phaseAddon, "preflight", "show-join-command"} }
+func SkipPhases() []string { return []string{phaseAddon, "kubelet-finalize", "preflight", "show-join-command"} }
 
 // Phases of kubeadm init that deploy addons.
 const (
@@ -239,13 +239,13 @@ func encode(docs ...object) ([]byte, error) {
 }
 
 // Discovery returns the file by which a node finds the API at server ("https://NAME:6443") and trusts it: a kubeconfig
-// without a user, for the discovery.file of a JoinConfiguration.
+// with a cluster that has no name and nothing else, which is the form of kubeadm's own cluster-info, for the
+// discovery.file of a JoinConfiguration.
 func Discovery(server string, caPEM []byte) []byte {
 	// Neither part can fail to be written: a string and bytes in base64.
 	raw, _ := yaml.Marshal(object{
-		"apiVersion": "v1", "kind": "Config", "current-context": "cove",
-		"clusters": []any{object{"name": "cove", "cluster": object{"server": server, "certificate-authority-data": caPEM}}},
-		"contexts": []any{object{"name": "cove", "context": object{"cluster": "cove", "user": ""}}},
+		"apiVersion": "v1", "kind": "Config",
+		"clusters": []any{object{"name": "", "cluster": object{"server": server, "certificate-authority-data": caPEM}}},
 	})
 	return raw
 }

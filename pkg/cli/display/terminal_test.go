@@ -84,6 +84,11 @@ func TestTerminalIsCalm(t *testing.T) {
 	if got, want := s.text(), " ⠙ Step a\n ⠙ Step b · x\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
+	e.Emit(event.Event{Type: event.StepProgress, Step: "b", Message: ""}) // shorter than what stands there
+	term.draw()
+	if got, want := s.text(), " ⠙ Step a\n ⠙ Step b\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
 }
 
 func TestTerminalResize(t *testing.T) {

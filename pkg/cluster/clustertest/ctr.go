@@ -81,10 +81,7 @@ func (w *World) importImages(node string, cmd engine.Command) error {
 		target := fmt.Sprintf("sha256:%x", sha256.Sum256(id[:]))
 		images[fmt.Sprintf("sha256:%x", id)] = target
 		for _, tag := range m.RepoTags {
-			if !strings.Contains(tag, "/") {
-				tag = "library/" + tag
-			}
-			images["docker.io/"+tag] = target
+			images[wholeName(tag)] = target
 		}
 	}
 	data, err := json.Marshal(images)
@@ -92,4 +89,16 @@ func (w *World) importImages(node string, cmd engine.Command) error {
 		return err
 	}
 	return w.Engine.DefaultExec(node, engine.Command{Args: []string{"write", imagesFile, string(data)}})
+}
+
+// wholeName writes a name as containerd does: "docker.io/library/app:1" for "app:1".
+func wholeName(tag string) string {
+	registry, _, hasSlash := strings.Cut(tag, "/")
+	switch {
+	case !hasSlash:
+		return "docker.io/library/" + tag
+	case strings.ContainsAny(registry, ".:") || registry == "localhost":
+		return tag
+	}
+	return "docker.io/" + tag
 }

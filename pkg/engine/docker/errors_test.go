@@ -85,7 +85,7 @@ func TestAnswers(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			bound := map[string]any{"PortBindings": map[string]any{"6443/tcp": []any{map[string]any{"HostIp": "127.0.0.1", "HostPort": "6443"}}}}
 			e := engineWith(t, map[string]http.HandlerFunc{
-				"GET /containers/dev-a/json": answer(http.StatusOK, aNode("created", bound)),
+				"GET /containers/dev-a/json": answer(http.StatusOK, aNode(bound)),
 				"GET /networks":              answer(http.StatusOK, []any{}),
 				c.call:                       refuse(c.status, c.message),
 			})

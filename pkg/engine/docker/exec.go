@@ -76,7 +76,6 @@ func (e *Engine) startProcess(ctx context.Context, node string, cmd engine.Comma
 	made, err := e.api.ContainerExecCreate(ctx, node, container.ExecOptions{
 		Cmd: cmd.Args, Env: environment(cmd.Env), WorkingDir: cmd.Dir, Tty: cmd.TTY,
 		AttachStdin: cmd.Stdin != nil, AttachStdout: true, AttachStderr: !cmd.TTY,
-		Privileged: !e.restricted.Load(),
 	})
 	if err != nil {
 		return process{}, e.nodeFail(err, node, "cannot run %q on %s", cmd.Args[0], node)

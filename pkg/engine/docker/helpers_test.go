@@ -95,11 +95,11 @@ func reply(w http.ResponseWriter, status int, value any) {
 	_ = json.NewEncoder(w).Encode(value)
 }
 
-// aNode is how an engine tells of a node's container.
-func aNode(state string, host map[string]any) map[string]any {
+// aNode is how an engine tells of a node's container that was created.
+func aNode(host map[string]any) map[string]any {
 	return map[string]any{
 		"Id": "1234", "Name": "/dev-a", "Created": "2026-01-02T03:04:05.6Z",
-		"State":           map[string]any{"Status": state, "Error": "", "ExitCode": 0},
+		"State":           map[string]any{"Status": "created", "Error": "", "ExitCode": 0},
 		"Config":          map[string]any{"Image": "node:1", "Hostname": "dev-a", "Labels": map[string]string{"cove.dev/cluster": "dev", "cove.dev/role": "worker", "cove.dev/run": "r1"}},
 		"HostConfig":      host,
 		"NetworkSettings": map[string]any{"Networks": map[string]any{"dev": map[string]any{"IPAMConfig": map[string]any{"IPv4Address": "172.18.0.2"}}}},

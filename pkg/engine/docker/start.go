@@ -4,9 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
-	"errors"
 	"io"
-	"path"
 	"slices"
 	"strings"
 
@@ -109,9 +107,11 @@ func (e *Engine) additions(ctx context.Context, c container.InspectResponse) ([]
 		return nil, err
 	}
 	var paths []string
+	added := map[string]bool{}
 	for _, change := range changes {
 		if change.Kind != container.ChangeDelete && !engineOwned(c, change.Path) {
 			paths = append(paths, change.Path)
+			added[change.Path] = change.Kind == container.ChangeAdd
 		}
 	}
 	var buf bytes.Buffer
@@ -121,7 +121,7 @@ func (e *Engine) additions(ctx context.Context, c container.InspectResponse) ([]
 		if slices.ContainsFunc(paths, func(q string) bool { return strings.HasPrefix(q, p+"/") }) {
 			continue
 		}
-		if err := e.copyEntry(ctx, c.ID, p, w); err != nil {
+		if err := e.copyEntry(ctx, c.ID, p, added[p], w); err != nil {
 			return nil, err
 		}
 	}
@@ -142,28 +142,29 @@ func engineOwned(c container.InspectResponse, p string) bool {
 	})
 }
 
-// copyEntry copies one file, with its whole path, from a container into w.
-func (e *Engine) copyEntry(ctx context.Context, id, p string, w *tar.Writer) error {
+// copyEntry copies one file, with its whole path, from a container into w. Of a directory it copies nothing but that it was
+// added: what is in it is the image's or a volume's.
+func (e *Engine) copyEntry(ctx context.Context, id, p string, added bool, w *tar.Writer) error {
 	body, _, err := e.api.CopyFromContainer(ctx, id, p)
 	if err != nil {
 		return err
 	}
 	defer body.Close()
 	r := tar.NewReader(body)
-	for {
-		h, err := r.Next()
-		if errors.Is(err, io.EOF) {
+	h, err := r.Next()
+	if err != nil {
+		return err
+	}
+	h.Name = strings.TrimPrefix(p, "/")
+	if h.Typeflag == tar.TypeDir {
+		if !added {
 			return nil
 		}
-		if err != nil {
-			return err
-		}
-		h.Name = strings.TrimPrefix(path.Join(path.Dir(p), path.Base(h.Name)), "/") // a leaf: its name is all there is
-		if err := w.WriteHeader(h); err != nil {
-			return err
-		}
-		if _, err := io.Copy(w, r); err != nil { //nolint:gosec // the archive is the engine's own, of files that were put there
-			return err
-		}
+		h.Name += "/"
 	}
+	if err := w.WriteHeader(h); err != nil {
+		return err
+	}
+	_, err = io.CopyN(w, r, h.Size)
+	return err
 }

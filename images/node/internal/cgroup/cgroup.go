@@ -71,14 +71,14 @@ func setupV1(p mount.Point) error {
 		return err
 	}
 	for _, name := range []string{"cpuset.cpus", "cpuset.mems"} {
-		value, err := os.ReadFile(filepath.Join(p.Path, name))
+		value, err := read(p.Path, name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // another controller
 		}
 		if err != nil {
 			return fmt.Errorf("cannot read the node's cpuset: %w", err)
 		}
-		if err := write(filepath.Join(dir, name), strings.TrimSpace(string(value))); err != nil {
+		if err := write(filepath.Join(dir, name), strings.TrimSpace(value)); err != nil {
 			return err
 		}
 	}
@@ -104,8 +104,8 @@ func setupV2(root string) error {
 func evacuate(root, leaf string) {
 	const tries = 5
 	for range tries {
-		text, err := os.ReadFile(filepath.Join(root, "cgroup.procs"))
-		pids := strings.Fields(string(text))
+		text, err := read(root, "cgroup.procs")
+		pids := strings.Fields(text)
 		if err != nil || len(pids) == 0 {
 			return
 		}
@@ -118,19 +118,24 @@ func evacuate(root, leaf string) {
 // enable gives the children of dir every controller that dir has, each by a write of its own: one that is refused must not
 // take the others with it.
 func enable(dir string) error {
-	text, err := os.ReadFile(filepath.Join(dir, "cgroup.controllers"))
+	text, err := read(dir, "cgroup.controllers")
 	if err != nil {
 		return fmt.Errorf("cannot list controllers: %w", err)
 	}
 	var errs []error
-	for _, c := range strings.Fields(string(text)) {
+	for _, c := range strings.Fields(text) {
 		errs = append(errs, write(filepath.Join(dir, "cgroup.subtree_control"), "+"+c))
 	}
 	return errors.Join(errs...)
 }
 
+func read(dir, name string) (string, error) {
+	text, err := fs.ReadFile(os.DirFS(dir), name)
+	return string(text), err
+}
+
 func mkdir(dir string) error {
-	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := os.Mkdir(dir, 0o750); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("cannot make a cgroup: %w", err)
 	}
 	return nil
@@ -138,7 +143,7 @@ func mkdir(dir string) error {
 
 // write is one write system call, which is what cgroup files want.
 func write(path, value string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return fmt.Errorf("cannot set a cgroup: %w", err)
 	}

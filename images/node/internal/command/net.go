@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"net"
@@ -92,34 +93,37 @@ func wait(ctx context.Context, args []string, _ Streams) error {
 	if err != nil {
 		return err
 	}
-	for len(words) < 2 {
-		words = append(words, "")
-	}
-	what, where := words[0], words[1]
 	ctx, cancel := context.WithTimeout(ctx, *timeout)
 	defer cancel()
+	what := strings.Join(words, " ")
 	switch {
-	case len(words) > 2:
-		return usageError{"wait waits for one thing"}
-	case what == initd.ContainerdName && where == "":
+	case what == initd.ContainerdName:
 		err = waitfor.Dial(ctx, "unix", initd.ContainerdSocket)
-	case what == initd.KubeletName && where == "":
+	case what == initd.KubeletName:
 		err = waitfor.Get(ctx, kubeletHealth)
-	case where == "":
-		return usageError{"wait takes containerd, kubelet, or a kind and a place"}
-	case what == "file":
-		err = waitfor.File(ctx, where)
-	case what == "tcp" || what == "unix":
-		err = waitfor.Dial(ctx, what, where)
-	case what == "http" || what == "https":
-		err = waitfor.Get(ctx, withScheme(what, where))
+	case len(words) == 2:
+		err = waitKind(ctx, words[0], words[1])
 	default:
-		return usageError{fmt.Sprintf("wait does not know %q", what)}
+		err = usageError{"wait takes containerd, kubelet, or a kind and a place"}
 	}
-	if err != nil {
-		return fmt.Errorf("waited %s for %s: %w", *timeout, strings.TrimSpace(what+" "+where), err)
+	var wrong usageError
+	if err == nil || errors.As(err, &wrong) {
+		return err
 	}
-	return nil
+	return fmt.Errorf("waited %s for %s: %w", *timeout, what, err)
+}
+
+func waitKind(ctx context.Context, kind, where string) error {
+	switch kind {
+	case "file":
+		return waitfor.File(ctx, where)
+	case "tcp", "unix":
+		return waitfor.Dial(ctx, kind, where)
+	case "http", "https":
+		return waitfor.Get(ctx, withScheme(kind, where))
+	default:
+		return usageError{fmt.Sprintf("wait does not know %q", kind)}
+	}
 }
 
 // withScheme lets the URL be written with or without it.

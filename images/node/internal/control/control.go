@@ -60,7 +60,7 @@ type Handler func(ctx context.Context, req Request) Response
 
 // Listen makes the socket, in place of one that an earlier PID 1 left.
 func Listen(ctx context.Context, path string) (net.Listener, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return nil, fmt.Errorf("cannot make the control socket: %w", err)
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -91,7 +91,7 @@ func Serve(ctx context.Context, l net.Listener, handle Handler) {
 			continue
 		}
 		all.Go(func() {
-			defer conn.Close() //nolint:errcheck // the answer is written
+			defer conn.Close()
 			_ = conn.SetReadDeadline(time.Now().Add(maxRequest))
 			var req Request
 			if json.NewDecoder(conn).Decode(&req) != nil {
@@ -109,7 +109,7 @@ func Ask(ctx context.Context, path string, req Request) (Response, error) {
 	if err != nil {
 		return Response{}, err
 	}
-	defer conn.Close() //nolint:errcheck // the answer is read
+	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	var resp Response
 	if err := json.NewEncoder(conn).Encode(req); err != nil {

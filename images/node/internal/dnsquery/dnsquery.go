@@ -57,7 +57,9 @@ func Until(ctx context.Context, server, name string, six bool) ([]netip.Addr, er
 				if r.err == nil {
 					return r.addrs, nil
 				}
-				last = r.err
+				if cut := net.Error(nil); !errors.As(r.err, &cut) || !cut.Timeout() {
+					last = r.err // a dial that the end of ctx cut off says nothing
+				}
 			case <-again.C:
 				asked = true
 			}
@@ -82,7 +84,7 @@ func Ask(ctx context.Context, server, name string, six bool) ([]netip.Addr, erro
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close() //nolint:errcheck // the answer is read
+	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	if _, err := conn.Write(query); err != nil {
 		return nil, err
@@ -124,8 +126,8 @@ func finish(b *dnsmessage.Builder, q dnsmessage.Question) ([]byte, error) {
 // answer takes the addresses from a message, and says whether it is the answer to the question with this number.
 func answer(message []byte, id uint16) (addrs []netip.Addr, mine bool, err error) {
 	var m dnsmessage.Message
-	if m.Unpack(message) != nil || !m.Response || m.ID != id {
-		return nil, false, nil
+	if bad := m.Unpack(message); bad != nil || !m.Response || m.ID != id {
+		return nil, false, nil //nolint:nilerr // garbage is somebody else's
 	}
 	if m.RCode != dnsmessage.RCodeSuccess {
 		return nil, true, fmt.Errorf("the server says %s", strings.TrimPrefix(m.RCode.String(), "RCode"))

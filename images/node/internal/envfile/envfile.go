@@ -12,7 +12,7 @@ import (
 
 // Load reads the file at path. A file that does not exist has no variables (systemd's "-" prefix).
 func Load(path string) (map[string]string, error) {
-	text, err := os.ReadFile(path)
+	text, err := os.ReadFile(path) //nolint:gosec // the caller's file, that is the point
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -158,34 +158,51 @@ func isSpace(c byte) bool { return c == ' ' || c == '\t' }
 // Words splits a variable's value as systemd does for an unbraced $VARIABLE in ExecStart=: at white space, where quotes
 // keep words together and are removed. A quote that is never closed runs to the end.
 func Words(value string) []string {
-	var words []string
-	var word strings.Builder
-	var quote byte
-	open := false
-	for i := 0; i < len(value); i++ {
-		c := value[i]
-		switch {
-		case c == '\\' && quote != '\'' && i+1 < len(value):
-			i++
-			word.WriteByte(value[i])
-			open = true
-		case quote != 0 && c == quote:
-			quote = 0
-		case quote == 0 && (c == '\'' || c == '"'):
-			quote, open = c, true
-		case quote == 0 && (isSpace(c) || c == '\n' || c == '\r'):
-			if open {
-				words = append(words, word.String())
-				word.Reset()
-				open = false
-			}
-		default:
-			word.WriteByte(c)
-			open = true
-		}
+	var w splitter
+	for _, c := range []byte(value) {
+		w.step(c)
 	}
-	if open {
-		words = append(words, word.String())
+	w.end()
+	return w.words
+}
+
+// splitter is in a word when open, and in the given kind of quotes within it.
+type splitter struct {
+	words         []string
+	word          strings.Builder
+	open, escaped bool
+	quote         byte
+}
+
+func (w *splitter) step(c byte) {
+	switch {
+	case w.escaped:
+		w.escaped = false
+		w.keep(c)
+	case c == '\\' && w.quote != '\'':
+		w.escaped = true
+	case w.quote != 0 && c == w.quote:
+		w.quote = 0
+	case w.quote != 0:
+		w.keep(c)
+	case c == '\'' || c == '"':
+		w.quote, w.open = c, true
+	case strings.IndexByte(" \t\r\n", c) >= 0:
+		w.end()
+	default:
+		w.keep(c)
 	}
-	return words
+}
+
+func (w *splitter) keep(c byte) {
+	w.word.WriteByte(c)
+	w.open = true
+}
+
+func (w *splitter) end() {
+	if w.open {
+		w.words = append(w.words, w.word.String())
+		w.word.Reset()
+		w.open = false
+	}
 }

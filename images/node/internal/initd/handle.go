@@ -73,8 +73,8 @@ func setDisabled(name string, off bool) error {
 		}
 		return nil
 	}
-	if err := os.MkdirAll(stateDir, 0o755); err != nil {
+	if err := os.MkdirAll(stateDir, 0o750); err != nil {
 		return err
 	}
-	return os.WriteFile(disabledMark(name), nil, 0o644)
+	return os.WriteFile(disabledMark(name), nil, 0o600)
 }

@@ -13,14 +13,13 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"cove.dev/images/node/internal/control"
 	"cove.dev/images/node/internal/logfile"
 	"cove.dev/images/node/internal/mount"
 	"cove.dev/images/node/internal/reaper"
 	"cove.dev/images/node/internal/shutdown"
 	"cove.dev/images/node/internal/unit"
+	"golang.org/x/sys/unix"
 )
 
 const (

@@ -90,15 +90,15 @@ func machineID(stored, target string) error {
 		raw := make([]byte, idBytes)
 		_, _ = rand.Read(raw) // never fails
 		id = hex.EncodeToString(raw)
-		if err := os.MkdirAll(filepath.Dir(stored), 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Dir(stored), 0o750); err != nil {
 			return err
 		}
-		if err := os.WriteFile(stored, []byte(id+"\n"), 0o444); err != nil {
+		if err := os.WriteFile(stored, []byte(id+"\n"), 0o600); err != nil {
 			return err
 		}
 	}
-	_ = os.Remove(target) // the image's may be read-only, or a link
-	return os.WriteFile(target, []byte(id+"\n"), 0o444)
+	_ = os.Remove(target)                               // the image's may be read-only, or a link
+	return os.WriteFile(target, []byte(id+"\n"), 0o444) //nolint:gosec // machine-id(5): everybody may read it
 }
 
 // relayDNS puts the node between its pods and the engine's resolver, if that is on a loopback address. The file is changed

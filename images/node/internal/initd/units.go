@@ -117,12 +117,12 @@ func (d *daemon) launch(name string, cmd command) (unit.Process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot start %s: %w", name, err)
 	}
-	defer null.Close() //nolint:errcheck // only handed on
+	defer null.Close()
 	output, input, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("cannot start %s: %w", name, err)
 	}
-	defer input.Close() //nolint:errcheck // the child has it
+	defer input.Close()
 	child, err := d.reaper.Start(path, cmd.argv, &syscall.ProcAttr{
 		Dir: "/", Env: env, Files: []uintptr{null.Fd(), input.Fd(), input.Fd()},
 		Sys: &syscall.SysProcAttr{Setsid: true},
@@ -131,7 +131,7 @@ func (d *daemon) launch(name string, cmd command) (unit.Process, error) {
 		return nil, errors.Join(err, output.Close())
 	}
 	go func() {
-		defer output.Close() //nolint:errcheck // read to its end
+		defer output.Close()
 		_, _ = io.Copy(d.logs[name], output)
 	}()
 	// Needs CAP_SYS_RESOURCE, which the engine may not have: then the kernel's default order stays.

@@ -36,7 +36,7 @@ type Writer struct {
 
 // Open makes or continues the log at path, whose directory it makes too.
 func Open(path string, maxSize int64) (*Writer, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return nil, fmt.Errorf("cannot make a log's directory: %w", err)
 	}
 	w := &Writer{path: path, max: maxSize}
@@ -47,7 +47,7 @@ func Open(path string, maxSize int64) (*Writer, error) {
 }
 
 func (w *Writer) open() error {
-	f, err := os.OpenFile(w.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	f, err := os.OpenFile(w.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("cannot open a log: %w", err)
 	}

@@ -66,7 +66,7 @@ func (r *Reaper) Run(ctx context.Context) {
 func (r *Reaper) Start(path string, argv []string, attr *syscall.ProcAttr) (*Child, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	pid, err := syscall.ForkExec(path, argv, attr)
+	pid, err := syscall.ForkExec(path, argv, attr) //nolint:gosec // the caller's program, that is the point
 	if err != nil {
 		return nil, fmt.Errorf("cannot start %s: %w", path, err)
 	}
@@ -87,7 +87,7 @@ func (r *Reaper) collectOne() bool {
 	defer r.mu.Unlock()
 	var status syscall.WaitStatus
 	pid, err := syscall.Wait4(-1, &status, syscall.WNOHANG, nil)
-	if err == syscall.EINTR { //nolint:errorlint // the system call returns the bare number
+	if err == syscall.EINTR {
 		return true
 	}
 	if err != nil || pid <= 0 {

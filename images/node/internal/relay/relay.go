@@ -131,7 +131,7 @@ func (r *Relay) serveTCP(ctx context.Context, l net.Listener) {
 		}
 		go func() {
 			defer func() { <-r.conns }()
-			defer conn.Close() //nolint:errcheck // the client has its answers, or is gone
+			defer conn.Close()
 			defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 			r.serveConn(ctx, conn)
 		}()
@@ -178,7 +178,7 @@ func (r *Relay) askOne(ctx context.Context, network, upstream string, query []by
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close() //nolint:errcheck // its answer is read
+	defer conn.Close()
 	deadline, _ := ctx.Deadline()
 	_ = conn.SetDeadline(deadline)
 	if network == "tcp" {

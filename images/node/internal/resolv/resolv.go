@@ -81,7 +81,7 @@ func Upstreams(text string, own []netip.Addr, last Record) []netip.Addr {
 // LoadRecord reads what an earlier start left at path; nothing when there is nothing that can be read.
 func LoadRecord(path string) Record {
 	var r Record
-	text, err := os.ReadFile(path)
+	text, err := os.ReadFile(path) //nolint:gosec // of a name that the code has
 	if err != nil || json.Unmarshal(text, &r) != nil {
 		return Record{}
 	}
@@ -94,20 +94,20 @@ func (r Record) Save(path string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return err
 	}
-	return os.WriteFile(path, append(text, '\n'), 0o644)
+	return os.WriteFile(path, append(text, '\n'), 0o600)
 }
 
 // Rewrite replaces the file's content in place: the engine bind mounts it, so a rename is refused. It writes before it cuts
 // off, so that no reader ever finds the file empty.
 func Rewrite(path, text string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	f, err := os.OpenFile(path, os.O_WRONLY, 0) //nolint:gosec // the caller's file, that is the point
 	if err != nil {
 		return fmt.Errorf("cannot rewrite the resolver configuration: %w", err)
 	}
-	defer f.Close() //nolint:errcheck // the writes have told
+	defer f.Close()
 	if _, err := f.WriteString(text); err != nil {
 		return fmt.Errorf("cannot rewrite the resolver configuration: %w", err)
 	}

@@ -41,17 +41,17 @@ const (
 // again at its next start: a note is made before and taken away after, and containerd has not run in between. Nothing
 // is synced: after a crash of the whole host within seconds of a node's first start, the node is made anew.
 func Plant(root string) (Result, error) {
-	archive := filepath.Join(root, Archive)
-	f, err := os.Open(archive)
+	files := os.DirFS(root)
+	f, err := files.Open(Archive)
 	if errors.Is(err, fs.ErrNotExist) {
 		return None, nil
 	}
 	if err != nil {
 		return None, fmt.Errorf("cannot read the seed: %w", err)
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	if !exists(filepath.Join(root, begun)) && exists(filepath.Join(root, metadata)) {
-		return compare(root, f)
+		return compare(files, f)
 	}
 	if err := put(filepath.Join(root, begun), ""); err != nil {
 		return None, err
@@ -71,12 +71,12 @@ func Plant(root string) (Result, error) {
 }
 
 // compare says whether the state was made from this seed.
-func compare(root string, archive io.Reader) (Result, error) {
-	marker, err := os.ReadFile(filepath.Join(root, Marker))
+func compare(root fs.FS, archive io.Reader) (Result, error) {
+	marker, err := fs.ReadFile(root, Marker)
 	if err != nil {
 		return Kept, nil //nolint:nilerr // state that no seed made
 	}
-	want, err := os.ReadFile(filepath.Join(root, Checksum))
+	want, err := fs.ReadFile(root, Checksum)
 	sum, _, _ := strings.Cut(strings.TrimSpace(string(want)), " ") // sha256sum's format, or the sum alone
 	if err != nil || sum == "" {
 		hash := sha256.New()
@@ -92,10 +92,10 @@ func compare(root string, archive io.Reader) (Result, error) {
 }
 
 func put(path, text string) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return fmt.Errorf("cannot note the state of the seed: %w", err)
 	}
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return fmt.Errorf("cannot note the state of the seed: %w", err)
 	}
 	return nil

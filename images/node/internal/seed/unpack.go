@@ -10,6 +10,9 @@ import (
 	"path/filepath"
 )
 
+// dirMode is for directories that the archive does not list: pods of any user must get through to their layers.
+const dirMode = 0o755
+
 // unpack writes the archive's directories, files and links below root, over what an earlier try left.
 func unpack(root string, archive *tar.Reader) error {
 	for {
@@ -35,34 +38,12 @@ func unpack(root string, archive *tar.Reader) error {
 
 func entry(root, path string, h *tar.Header, content io.Reader) error {
 	if h.Typeflag != tar.TypeDir {
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			return err
-		}
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := vacate(path); err != nil {
 			return err
 		}
 	}
-	mode := h.FileInfo().Mode()
-	switch h.Typeflag {
-	case tar.TypeDir:
-		if err := os.MkdirAll(path, 0o755); err != nil {
-			return err
-		}
-	case tar.TypeReg:
-		if err := file(path, content); err != nil {
-			return err
-		}
-	case tar.TypeSymlink:
-		if err := os.Symlink(h.Linkname, path); err != nil {
-			return err
-		}
-	case tar.TypeLink:
-		if !filepath.IsLocal(h.Linkname) {
-			return fmt.Errorf("%q leads out of the root", h.Linkname)
-		}
-		return os.Link(filepath.Join(root, h.Linkname), path)
-	default:
-		return fmt.Errorf("%q is of a kind (%c) that a seed does not have", h.Name, h.Typeflag)
+	if err := create(root, path, h, content); err != nil || h.Typeflag == tar.TypeLink {
+		return err
 	}
 	// The owner first: a change of owner takes the set-user bits away.
 	if err := os.Lchown(path, h.Uid, h.Gid); err != nil && os.Geteuid() == 0 {
@@ -71,7 +52,38 @@ func entry(root, path string, h *tar.Header, content io.Reader) error {
 	if h.Typeflag == tar.TypeSymlink {
 		return nil
 	}
+	mode := h.FileInfo().Mode()
 	return os.Chmod(path, mode.Perm()|mode&(fs.ModeSetuid|fs.ModeSetgid|fs.ModeSticky))
+}
+
+// vacate makes room for an entry: its directory, and nothing at its place.
+func vacate(path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), dirMode); err != nil {
+		return err
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+func create(root, path string, h *tar.Header, content io.Reader) error {
+	switch h.Typeflag {
+	case tar.TypeDir:
+		return os.MkdirAll(path, dirMode)
+	case tar.TypeReg:
+		return file(path, content)
+	case tar.TypeSymlink:
+		return os.Symlink(h.Linkname, path)
+	case tar.TypeLink:
+		target := filepath.Clean(h.Linkname)
+		if !filepath.IsLocal(target) {
+			return fmt.Errorf("%q leads out of the root", h.Linkname)
+		}
+		return os.Link(filepath.Join(root, target), path)
+	default:
+		return fmt.Errorf("%q is of a kind (%c) that a seed does not have", h.Name, h.Typeflag)
+	}
 }
 
 func file(path string, content io.Reader) error {

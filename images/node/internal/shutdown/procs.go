@@ -1,6 +1,7 @@
 package shutdown
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -33,7 +34,8 @@ type entry struct {
 // scan lists the processes of pods: those in a cgroup below the kubelet's. Containerd's shims are not in there. proc is
 // /proc; processes that end meanwhile are left out, and so are those that have ended and only wait to be collected.
 func scan(proc string) []process {
-	dirs, err := os.ReadDir(proc)
+	files := os.DirFS(proc)
+	dirs, err := fs.ReadDir(files, ".")
 	if err != nil {
 		return nil
 	}
@@ -43,7 +45,7 @@ func scan(proc string) []process {
 		if err != nil {
 			continue
 		}
-		if e, ok := read(filepath.Join(proc, d.Name()), pid); ok {
+		if e, ok := read(files, pid); ok {
 			entries[pid] = e
 		}
 	}
@@ -56,12 +58,13 @@ func scan(proc string) []process {
 	return found
 }
 
-func read(dir string, pid int) (entry, bool) {
-	cgroup, err := os.ReadFile(filepath.Join(dir, "cgroup"))
+func read(files fs.FS, pid int) (entry, bool) {
+	dir := strconv.Itoa(pid)
+	cgroup, err := fs.ReadFile(files, dir+"/cgroup")
 	if err != nil || !inPod(string(cgroup)) {
 		return entry{}, false
 	}
-	stat, err := os.ReadFile(filepath.Join(dir, "stat"))
+	stat, err := fs.ReadFile(files, dir+"/stat")
 	if err != nil {
 		return entry{}, false
 	}
@@ -69,7 +72,7 @@ func read(dir string, pid int) (entry, bool) {
 	if state == "Z" || state == "X" {
 		return entry{}, false
 	}
-	cmdline, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
+	cmdline, _ := fs.ReadFile(files, dir+"/cmdline")
 	argv0, _, _ := strings.Cut(string(cmdline), "\x00")
 	e := entry{process: process{pid: pid, role: roleOf(name, filepath.Base(argv0))}, parent: parent, cgroup: string(cgroup)}
 	return e, true

@@ -22,7 +22,7 @@ func Dial(ctx context.Context, network, address string, in io.Reader, out io.Wri
 	if err != nil {
 		return err
 	}
-	defer conn.Close() //nolint:errcheck // read to its end
+	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	go func() {
 		if _, err := io.Copy(conn, in); err != nil {

@@ -23,9 +23,10 @@ func subState(s control.UnitStatus) string {
 		return "dead"
 	case unit.Waiting:
 		return "start-pre"
-	default:
+	case unit.Backoff:
 		return "auto-restart"
 	}
+	return "unknown"
 }
 
 func (c *Command) list(ctx context.Context) int {

@@ -226,9 +226,10 @@ func activeState(s control.UnitStatus) string {
 		return "active"
 	case unit.Stopped:
 		return "inactive"
-	default:
+	case unit.Waiting, unit.Backoff:
 		return "activating"
 	}
+	return "unknown"
 }
 
 func enabledState(s control.UnitStatus) string {

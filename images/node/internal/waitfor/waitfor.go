@@ -60,7 +60,7 @@ func Get(ctx context.Context, url string) error {
 		if err != nil {
 			return err
 		}
-		defer resp.Body.Close() //nolint:errcheck // only read
+		defer resp.Body.Close()
 		_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<20))
 		if resp.StatusCode/100 != 2 {
 			return fmt.Errorf("%s answers %s", url, resp.Status)

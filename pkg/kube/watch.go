@@ -1,0 +1,137 @@
+package kube
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/tools/cache"
+	watchtools "k8s.io/client-go/tools/watch"
+)
+
+// relistPause is how long a list that failed or a watch that broke is left alone.
+const relistPause = 100 * time.Millisecond
+
+// follow shows see the objects that there are, by name, and again each time one of them changes, until it returns true or
+// an error. Connections that break and servers that go away are borne until ctx ends; then the error is the context's
+// cause, behind whatever kept it from seeing anything last.
+func follow(ctx context.Context, r dynamic.ResourceInterface, opts metav1.ListOptions, see func(map[string]*unstructured.Unstructured) (bool, error)) error {
+	for {
+		list, err := r.List(ctx, opts)
+		if err == nil {
+			objs := make(map[string]*unstructured.Unstructured, len(list.Items))
+			for i := range list.Items {
+				objs[list.Items[i].GetName()] = &list.Items[i]
+			}
+			done, err := see(objs)
+			if done || err != nil {
+				return err
+			}
+			if done, err = followFrom(ctx, r, opts, list.GetResourceVersion(), objs, see); done || err != nil {
+				return err
+			}
+		} else if ctx.Err() == nil && !transient(err) {
+			return err
+		}
+		if pause(ctx, relistPause) != nil {
+			if err != nil {
+				return &endedError{err, context.Cause(ctx)}
+			}
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// followFrom watches from a version on. It returns false without an error when the objects have to be listed again.
+func followFrom(ctx context.Context, r dynamic.ResourceInterface, opts metav1.ListOptions, version string,
+	objs map[string]*unstructured.Unstructured, see func(map[string]*unstructured.Unstructured) (bool, error),
+) (bool, error) {
+	watcher := &cache.ListWatch{WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+		o.FieldSelector, o.LabelSelector = opts.FieldSelector, opts.LabelSelector
+		return r.Watch(ctx, o)
+	}}
+	var stop error // see's own
+	_, err := watchtools.Until(quiet(ctx), version, watcher, func(e watch.Event) (bool, error) {
+		o, ok := e.Object.(*unstructured.Unstructured)
+		switch {
+		case e.Type == watch.Error || !ok:
+			return false, apierrors.FromObject(e.Object)
+		case e.Type == watch.Deleted:
+			delete(objs, o.GetName())
+		default:
+			objs[o.GetName()] = o
+		}
+		done, err := see(objs)
+		stop = err
+		return done, err
+	})
+	return err == nil, stop
+}
+
+// as converts an object into its typed form.
+func as[T any](o *unstructured.Unstructured) (*T, error) {
+	var out T
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, &out); err != nil {
+		return nil, fmt.Errorf("cannot read %s: %w", title(o), err)
+	}
+	return &out, nil
+}
+
+// pending is what a wait still waits for: what each thing lacks, in brief and in full.
+type pending struct {
+	report func(string) // may be nil
+
+	mu    sync.Mutex
+	lacks map[string][2]string
+}
+
+func newPending(report func(string), lack string, names ...string) *pending {
+	p := &pending{report: report, lacks: map[string][2]string{}}
+	for _, n := range names {
+		p.lacks[n] = [2]string{lack, lack}
+	}
+	return p
+}
+
+// set notes what name lacks ("": nothing), and reports what is waited for now: the first thing, and how many more.
+func (p *pending) set(name, brief, full string) (left int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if brief == "" {
+		delete(p.lacks, name)
+	} else {
+		p.lacks[name] = [2]string{brief, full}
+	}
+	if p.report != nil && len(p.lacks) > 0 {
+		first := p.names()[0]
+		text := first + " (" + p.lacks[first][0] + ")"
+		if more := len(p.lacks) - 1; more > 0 {
+			text += fmt.Sprintf(" and %d more", more)
+		}
+		p.report(text)
+	}
+	return len(p.lacks)
+}
+
+func (p *pending) names() []string { return slices.Sorted(maps.Keys(p.lacks)) }
+
+// String says in full what is lacking.
+func (p *pending) String() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	parts := make([]string, 0, len(p.lacks))
+	for _, n := range p.names() {
+		parts = append(parts, n+": "+p.lacks[n][1])
+	}
+	return strings.Join(parts, "; ")
+}
