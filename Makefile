@@ -4,11 +4,10 @@ SHELL       := /bin/bash
 .DEFAULT_GOAL := help
 
 GO            ?= go
-VERSION       ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 NAME          ?= cove
 ARTIFACTS     ?= $(CURDIR)/artifacts
 COVE          := bin/cove
-LDFLAGS       := -s -w -buildid= -X github.com/cove-k8s/cove/pkg/cli.version=$(VERSION)
+LDFLAGS       := -s -w -buildid=
 PLATFORMS     := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 GOLANGCI      := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOTESTSUM     := gotest.tools/gotestsum@v1.13.0

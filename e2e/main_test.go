@@ -178,7 +178,7 @@ func binary(t *testing.T) string {
 // docker runs the docker command on the place's engine and returns what it prints.
 func docker(t *testing.T, p place, args ...string) string {
 	t.Helper()
-	cmd := p.Command(t.Context(), "docker", args...)
+	cmd := p.Command(cleanupContext(t), "docker", args...) // it is for cleaning up, too
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

@@ -58,7 +58,6 @@ type Context struct {
 	network engine.Network
 	ca      *kubeadm.CA
 	token   string
-	apiPort uint16
 
 	kube      Kube          // set before apiUp is closed
 	apiUp     chan struct{} // closed when the API answers

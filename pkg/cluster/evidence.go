@@ -132,9 +132,9 @@ func copyTree(ctx context.Context, e engine.Engine, node, from, dir string) erro
 	if err != nil {
 		return err
 	}
-	defer root.Close() //nolint:errcheck // a directory handle
+	defer root.Close()
 	r, w := io.Pipe()
-	defer r.Close() //nolint:errcheck // ends the writer, where it still writes
+	defer r.Close()
 	go func() { w.CloseWithError(e.CopyOut(ctx, node, from, w)) }()
 	archive := tar.NewReader(r)
 	for {
@@ -189,19 +189,27 @@ func writeJSON(name string, v any) error {
 
 // copyRuns copies the logs of the runs that made the cluster.
 func copyRuns(stateDir string, f found, dir string) error {
+	from, err := os.OpenRoot(filepath.Join(stateDir, "runs"))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	to, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer to.Close()
 	var problems []error
-	seen := map[string]bool{}
 	for _, run := range f.runs() {
-		if run == "" || seen[run] {
-			continue
-		}
-		seen[run] = true
-		data, err := os.ReadFile(filepath.Join(stateDir, "runs", filepath.Base(run)+".ndjson"))
+		data, err := from.ReadFile(run + ".ndjson")
 		if errors.Is(err, os.ErrNotExist) { // another machine's run
 			continue
 		}
 		if err == nil {
-			err = os.WriteFile(filepath.Join(dir, "run-"+filepath.Base(run)+".ndjson"), data, 0o600)
+			err = to.WriteFile("run-"+run+".ndjson", data, 0o600)
 		}
 		problems = append(problems, err)
 	}

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"time"
 
@@ -48,18 +50,20 @@ func (f found) madeHere(stateDir string) bool {
 	return false
 }
 
+// runs returns the IDs of the runs that made the cluster's parts, each once.
 func (f found) runs() []string {
-	var runs []string
+	seen := map[string]bool{}
 	for _, n := range f.nodes {
-		runs = append(runs, n.Run)
+		seen[n.Run] = true
 	}
 	for _, n := range f.networks {
-		runs = append(runs, n.Run)
+		seen[n.Run] = true
 	}
 	for _, v := range f.volumes {
-		runs = append(runs, v.Run)
+		seen[v.Run] = true
 	}
-	return runs
+	delete(seen, "")
+	return slices.Sorted(maps.Keys(seen))
 }
 
 // controlPlane returns the cluster's first control plane.

@@ -64,8 +64,8 @@ func nodeIP(subnet netip.Prefix, nodes []v1alpha1.Node, i int) netip.Addr {
 func addressAt(subnet netip.Prefix, n int) netip.Addr {
 	a := subnet.Masked().Addr().As4()
 	v := uint32(a[0])<<24 | uint32(a[1])<<16 | uint32(a[2])<<8 | uint32(a[3])
-	v += uint32(n) //nolint:gosec // a place in a subnet, checked against its size by config
-	return netip.AddrFrom4([4]byte{byte(v >> 24), byte(v >> 16), byte(v >> 8), byte(v)})
+	v += uint32(n)                                                                       //nolint:gosec // a place in a subnet, checked against its size by config
+	return netip.AddrFrom4([4]byte{byte(v >> 24), byte(v >> 16), byte(v >> 8), byte(v)}) //nolint:gosec // the low byte
 }
 
 // podCIDRBits is the size of a node's share of the pod subnet: the controller manager's default for IPv4.

@@ -174,9 +174,9 @@ func freePort(ctx context.Context, info engine.Info, address string) (uint16, er
 	}
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(address, "0"))
 	if err != nil { // the address may be one of the engine's own host, as with Docker Desktop
-		return randomPort(), nil //nolint:nilerr // a taken port is found out at the start, and another one is tried
+		return randomPort(), nil
 	}
-	defer l.Close() //nolint:errcheck // nothing was written
+	defer l.Close()
 	a, err := netip.ParseAddrPort(l.Addr().String())
 	return a.Port(), err
 }

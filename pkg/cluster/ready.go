@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"net"
 	"net/netip"
@@ -73,11 +74,11 @@ func askUntilAnswered(ctx context.Context, e engine.Access, node string, server 
 		Check: func(ctx context.Context) (bool, string, error) {
 			conn, err := e.Dial(ctx, node, "tcp", net.JoinHostPort(server.String(), "53"))
 			if err != nil {
-				return false, err.Error(), nil //nolint:nilerr // not yet
+				return false, err.Error(), nil
 			}
-			defer conn.Close() //nolint:errcheck // one question, one answer
+			defer conn.Close()
 			if err := ask(conn, dnsName); err != nil {
-				return false, err.Error(), nil //nolint:nilerr // not yet
+				return false, err.Error(), nil
 			}
 			return true, "", nil
 		},
@@ -99,7 +100,7 @@ func ask(conn net.Conn, name string) error {
 		return err
 	}
 	size := len(packed) - 2
-	packed[0], packed[1] = byte(size>>8), byte(size)
+	binary.BigEndian.PutUint16(packed, uint16(size)) //nolint:gosec // AppendPack bounds a message
 	if err := conn.SetDeadline(time.Now().Add(2 * time.Second)); err != nil {
 		return err
 	}

@@ -30,17 +30,10 @@ type Runner struct {
 func (r Runner) Run(ctx context.Context, plan Plan, rc *Context) error {
 	rc.Emitter.Plan(plan.Info())
 	var begun []Step
-	timed := ctx
+	limit := newLimit(ctx, r.Timeout)
+	defer limit.stop()
 	for _, stage := range plan.Stages {
-		stageCtx := ctx
-		if stage.Timed && r.Timeout > 0 {
-			if timed == ctx {
-				var cancel context.CancelFunc
-				timed, cancel = context.WithTimeout(ctx, r.Timeout)
-				defer cancel()
-			}
-			stageCtx = timed
-		}
+		stageCtx := limit.of(stage)
 		if ctx.Err() != nil {
 			return r.fail(ctx, rc, begun, context.Cause(ctx))
 		}
@@ -62,6 +55,30 @@ func (r Runner) Run(ctx context.Context, plan Plan, rc *Context) error {
 	}
 	return nil
 }
+
+// limit is the time limit of a run's timed stages: it begins with the first of them.
+type limit struct {
+	ctx, timed context.Context //nolint:containedctx // both live as long as the run that makes them
+	timeout    time.Duration
+	cancel     context.CancelFunc
+}
+
+func newLimit(ctx context.Context, timeout time.Duration) *limit {
+	return &limit{ctx: ctx, timeout: timeout, cancel: func() {}}
+}
+
+// of returns the context that the stage runs under.
+func (l *limit) of(s Stage) context.Context {
+	if !s.Timed || l.timeout <= 0 {
+		return l.ctx
+	}
+	if l.timed == nil {
+		l.timed, l.cancel = context.WithTimeout(l.ctx, l.timeout)
+	}
+	return l.timed
+}
+
+func (l *limit) stop() { l.cancel() }
 
 // runStep runs a step with its events. A panic in a step is a failure like others: the roll-back must happen.
 func runStep(ctx context.Context, rc *Context, s Step) error {

@@ -55,7 +55,8 @@ type Nodes interface {
 type Access interface {
 	// Exec runs a command and waits for it. A status other than 0 is an *ExitError. When ctx ends, so does Exec.
 	Exec(ctx context.Context, node string, cmd Command) error
-	// PutFiles writes files, and the directories they need, in one transfer. The node need not run.
+	// PutFiles writes files, and the directories they need, in one transfer. The node need not run. Paths on a node's
+	// tmpfs (/run, /tmp) cannot be reached from outside and are refused.
 	PutFiles(ctx context.Context, node string, files []File) error
 	// ReadFile returns the content of a regular file of up to 64 MiB; fs.ErrNotExist where there is none. The node need
 	// not run; what is on a tmpfs is not seen.
@@ -162,7 +163,7 @@ type Mount struct {
 	SELinuxRelabel bool
 }
 
-// Port is a published port. HostPort 0 lets the engine choose.
+// Port is a published port. HostPort 0 lets the engine choose, anew at every start.
 type Port struct {
 	HostIP        string
 	HostPort      uint16

@@ -23,8 +23,12 @@ const (
 	applyParallel = 16
 	applyFirst    = 25 * time.Millisecond  // the first pause before trying again, which doubles
 	applyLongest  = 500 * time.Millisecond // until it is this long
-	// applyMissing is how long a namespace or a kind may be missing that something else may yet bring.
-	applyMissing = 30 * time.Second
+	// patienceMissing is how long a namespace or a kind may be missing that something else may yet bring.
+	patienceMissing = 30 * time.Second
+	// patienceUnknown is how long an API server may fail for reasons that it has no name for.
+	patienceUnknown = 5 * time.Second
+	// patienceLong is for what passes by itself: the caller's context ends it.
+	patienceLong = 24 * time.Hour
 )
 
 // Apply applies the objects on the server's side, as the field manager "cove", and takes fields over that another one owns.
@@ -78,7 +82,7 @@ func persist(ctx context.Context, what string, fn func() error) error {
 		if ctx.Err() == nil || last == nil { // else it says no more than that ctx has ended
 			last = err
 		}
-		if ctx.Err() == nil && (!transient(err) || missing(err) && time.Since(begun) > applyMissing) {
+		if ctx.Err() == nil && time.Since(begun) >= patience(err) {
 			return fault.Wrap(fault.KubernetesRefused, err, "cannot %s", what)
 		}
 		if pause(ctx, wait) != nil {
@@ -129,34 +133,47 @@ func missing(err error) bool {
 	return apierrors.IsNotFound(err) && errors.As(err, &s) && s.Status().Details != nil && s.Status().Details.Kind == "namespaces"
 }
 
-// transient reports whether an error may pass by itself: the server is not there, not ready or busy, or something that
-// another controller is about to make is not there yet.
-func transient(err error) bool {
+// patience returns for how long it is worth to try again after an error. It is long where the server is not there, not
+// ready or busy, or where something that another controller is about to make is not there yet; 0 where no time helps.
+func patience(err error) time.Duration {
 	if missing(err) {
-		return true
+		return patienceMissing
 	}
 	s := apierrors.APIStatus(nil)
 	if !errors.As(err, &s) {
-		bad := (*tls.CertificateVerificationError)(nil)
-		return !errors.As(err, &bad)
+		if bad := (*tls.CertificateVerificationError)(nil); errors.As(err, &bad) {
+			return 0
+		}
+		return patienceLong
 	}
 	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
-		return true
+		return patienceLong
 	}
 	switch s.Status().Reason { //nolint:exhaustive // those that pass
 	case metav1.StatusReasonTooManyRequests, metav1.StatusReasonServerTimeout, metav1.StatusReasonTimeout,
 		metav1.StatusReasonServiceUnavailable, metav1.StatusReasonInternalError, metav1.StatusReasonConflict:
-		return true
+		return patienceLong
 	case metav1.StatusReasonForbidden, metav1.StatusReasonInvalid:
-		// The API server's own words while parts of it start.
-		return slices.ContainsFunc([]string{
-			"not yet ready to handle request", // admission that has not seen its objects
-			"error looking up service account",
-			"status unknown for quota",
-			"allocator not ready", // of service addresses
-		}, func(part string) bool { return strings.Contains(s.Status().Message, part) })
+		if starting(s.Status().Message) {
+			return patienceLong
+		}
+	case metav1.StatusReasonUnknown:
+		if s.Status().Code >= 500 && !strings.Contains(s.Status().Message, "typed patch object") { // which is a bad manifest
+			return patienceUnknown
+		}
 	}
-	return s.Status().Code >= 500
+	return 0
+}
+
+// starting recognises the API server's own words while parts of it start.
+func starting(message string) bool {
+	return slices.ContainsFunc([]string{
+		"not yet ready to handle request", // admission that has not seen its objects
+		"error looking up service account",
+		"status unknown for quota",
+		"allocator not ready", // of service addresses
+		"no PriorityClass with name system-",
+	}, func(part string) bool { return strings.Contains(message, part) })
 }
 
 // noKindError says that the API does not know a kind.

@@ -101,9 +101,9 @@ const (
 )
 
 // WaitAPI waits until the API server serves all it has to an administrator, and tells report (may be nil) what it waits
-// for. The one part of readiness that is left out is that the roles of RBAC have been written, which takes the API server a
-// second longer and matters to none but others than administrators: kubeadm waits for it by itself. The error is
-// APITimeout and says what was wrong last.
+// for. Left out is what it writes last, a second later: the roles of RBAC, which an administrator needs not, and the
+// classes of priority, which pods need. The controller manager does not begin before both are there, and kubeadm waits
+// by itself. The error is APITimeout and says what was wrong last.
 func (c *Client) WaitAPI(ctx context.Context, report func(waiting string)) error {
 	begun := time.Now()
 	for {
@@ -129,8 +129,10 @@ func (c *Client) askReady(ctx context.Context) error {
 	try, cancel := context.WithTimeout(ctx, apiTry)
 	defer cancel()
 	status := 0
-	body, err := c.raw.Get().AbsPath("/readyz").Param("exclude", "poststarthook/rbac/bootstrap-roles").MaxRetries(0).
-		Do(try).StatusCode(&status).Raw()
+	body, err := c.raw.Get().AbsPath("/readyz").
+		Param("exclude", "poststarthook/rbac/bootstrap-roles").
+		Param("exclude", "poststarthook/scheduling/bootstrap-system-priority-classes").
+		MaxRetries(0).Do(try).StatusCode(&status).Raw()
 	switch {
 	case err == nil:
 		return nil
@@ -141,8 +143,12 @@ func (c *Client) askReady(ctx context.Context) error {
 				failed = append(failed, strings.Fields(name + " ?")[0])
 			}
 		}
-		if len(failed) > 0 {
-			return fmt.Errorf("not ready: %s", strings.Join(failed, ", "))
+		switch len(failed) {
+		case 0:
+		case 1:
+			return fmt.Errorf("not ready: %s", failed[0])
+		default:
+			return fmt.Errorf("not ready: %s and %d more", failed[0], len(failed)-1)
 		}
 	case ctx.Err() == nil && errors.Is(try.Err(), context.DeadlineExceeded):
 		return fmt.Errorf("no answer within %s", apiTry)

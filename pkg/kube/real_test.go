@@ -163,12 +163,12 @@ controlPlaneEndpoint: dev-endpoint:6443
 	fmt.Println("=>", c.WaitNodesReady(short, []string{"w1", "w2", "w9"}, func(s string) { at(s) }))
 	cancel2()
 	// controller manager, and WaitWorkloads that fails for want of a scheduler
-	adminConf := fmt.Sprintf(`{apiVersion: v1, kind: Config, current-context: a, clusters: [{name: a, cluster: {server: "https://127.0.0.1:16443", certificate-authority: %[1]s/ca.crt}}], contexts: [{name: a, context: {cluster: a, user: a}}], users: [{name: a, user: {client-certificate: %[2]s/a.crt, client-key: %[2]s/a.key}}]}`, pki, dir)
+	adminConf := fmt.Sprintf(`{apiVersion: v1, kind: Config, current-context: a, clusters: [{name: a, cluster: {server: "https://127.0.0.1:16443", certificate-authority: %[1]s/ca.crt, tls-server-name: dev-endpoint}}], contexts: [{name: a, context: {cluster: a, user: a}}], users: [{name: a, user: {client-certificate: %[2]s/a.crt, client-key: %[2]s/a.key}}]}`, pki, dir)
 	os.WriteFile(dir+"/a.crt", cert, 0o600)
 	os.WriteFile(dir+"/a.key", key, 0o600)
 	os.WriteFile(dir+"/admin.conf", []byte(adminConf), 0o600)
 	run(t, dir+"/kube-controller-manager", "--kubeconfig="+dir+"/admin.conf", "--leader-elect=false", "--kube-api-qps=1000", "--kube-api-burst=2000", "--secure-port=0")
-	short, cancel2 = context.WithTimeout(ctx, 5*time.Second)
+	short, cancel2 = context.WithTimeout(ctx, 20*time.Second)
 	fmt.Println("=>", c.WaitWorkloads(short, []Ref{{"Deployment", "mine", "web"}, {"DaemonSet", "mine", "ds"}, {"Deployment", "mine", "none"}}, func(s string) { at(s) }))
 	cancel2()
 	go func() {

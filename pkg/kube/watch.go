@@ -40,7 +40,7 @@ func follow(ctx context.Context, r dynamic.ResourceInterface, opts metav1.ListOp
 			if done, err = followFrom(ctx, r, opts, list.GetResourceVersion(), objs, see); done || err != nil {
 				return err
 			}
-		} else if ctx.Err() == nil && !transient(err) {
+		} else if ctx.Err() == nil && patience(err) < patienceLong {
 			return err
 		}
 		if pause(ctx, relistPause) != nil {

@@ -96,8 +96,7 @@ func wordings() []wording {
 		{fault.EngineUnsupported, [][]string{{"client version", "is too new"}, {"client version", "is too old"}}},
 		{fault.HostLimit, [][]string{{"cannot expose privileged port"}, {"too many open files"}, {"exposing port", "permission denied"}}},
 		{fault.PortTaken, [][]string{
-			{"port is already allocated"}, {"listen", "address already in use"}, {"bind", "address already in use"},
-			{"host port", "already in use"}, {"ports are not available"}, {"only one usage of each socket address"},
+			{"port is already allocated"}, {"bind", "address already in use"}, {"ports are not available"},
 		}},
 		{fault.NetworkTaken, [][]string{{"pool overlaps"}, {"overlaps with other one"}, {"conflicts with network"}, {"address already in use"}}},
 		{fault.NetworkExhausted, [][]string{

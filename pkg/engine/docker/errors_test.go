@@ -1,11 +1,16 @@
 package docker
 
 import (
+	"context"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+
+	"github.com/docker/docker/client"
 
 	"github.com/cove-k8s/cove/pkg/engine"
 	"github.com/cove-k8s/cove/pkg/fault"
@@ -120,8 +125,19 @@ func TestWays(t *testing.T) {
 			t.Errorf("%s: %v has the code %s", c.name, err, fault.ReportOf(err).Code)
 		}
 	}
-	e := &Engine{endpoint: endpoint{host: "unix:///run/x.sock"}}
-	err := e.fail(fault.EngineFailed, permissionDenied{}, "cannot list nodes")
+	api, err := client.NewClientWithOpts(client.WithHost("unix:///run/x.sock"), client.WithVersion("1.41"),
+		client.WithDialContext(func(context.Context, string, string) (net.Conn, error) {
+			return nil, &net.OpError{Op: "dial", Net: "unix", Err: os.NewSyscallError("connect", syscall.EACCES)}
+		}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &Engine{api: api, endpoint: endpoint{host: "unix:///run/x.sock"}}
+	_, err = e.Info(t.Context())
+	if want := "cannot ask the engine what it is: cannot reach the engine at unix:///run/x.sock: permission denied"; !fault.Is(err, fault.EnginePermission) || err.Error() != want {
+		t.Errorf("a socket that may not be opened: %v", err)
+	}
+	err = e.fail(fault.EngineFailed, permissionDenied{}, "cannot list nodes")
 	if want := "cannot list nodes: permission denied"; fault.Is(err, fault.EnginePermission) || err.Error() != want {
 		t.Errorf("a file that may not be read is %v", err)
 	}

@@ -78,24 +78,16 @@ func (e *Engine) PullImage(ctx context.Context, ref string, report func(done, to
 	}
 	body, err := e.api.ImagePull(ctx, ref, image.PullOptions{RegistryAuth: auth})
 	if err != nil {
-		return e.pullFail(err, ref)
+		return e.fail(fault.ImagePull, err, "cannot pull %s", ref)
 	}
 	defer body.Close()
 	layers := progress{}
-	return e.pullFail(readMessages(body, func(m message) {
+	err = readMessages(body, func(m message) {
 		if layers.add(m) && report != nil {
 			report(layers.sum())
 		}
-	}), ref)
-}
-
-// pullFail is fail for pulls: what is not found is not on the registry.
-func (e *Engine) pullFail(err error, ref string) error {
-	err = e.fail(fault.ImagePull, err, "cannot pull %s", ref)
-	if coded := (*fault.Error)(nil); errors.As(err, &coded) && coded.Code == fault.ImageNotFound {
-		coded.Code = fault.ImagePull
-	}
-	return err
+	})
+	return e.fail(fault.ImagePull, err, "cannot pull %s", ref)
 }
 
 // credentials returns what the docker configuration has for the image's registry, as the engine's API wants it.

@@ -33,7 +33,7 @@ func (b *builder) assemble(ctx context.Context, v version, parts map[string]stri
 		return Result{}, err
 	}
 	err = b.Emitter.Step(ctx, "image/load", "Load image "+result.Tag, func(ctx context.Context, r *event.Reporter) error {
-		layers, err := b.nodeLayers(v, parts, trees, state)
+		layers, err := b.nodeLayers(v, result.Content, parts, trees, state)
 		if err != nil {
 			return fault.Wrap(fault.ImageBuild, err, "cannot lay out the node image")
 		}
@@ -83,7 +83,7 @@ func (b *builder) layout(ctx context.Context, parts map[string]string) (trees ma
 
 // nodeLayers returns the node image's layers: what changes least comes first. Snapshots lie in the layer that has the
 // same files as the node's own, because only inside one layer two paths can be one file.
-func (b *builder) nodeLayers(v version, parts map[string]string, trees map[string]tree, s seed) ([]v1.Layer, error) {
+func (b *builder) nodeLayers(v version, content string, parts map[string]string, trees map[string]tree, s seed) ([]v1.Layer, error) {
 	base := trees[partRootfs]
 	kube, others := tree{}, tree{}
 	if err := kube.file("usr/local/bin/kube", filepath.Join(parts[partKubernetes], "kube")); err != nil {
@@ -105,7 +105,10 @@ func (b *builder) nodeLayers(v version, parts map[string]string, trees map[strin
 		}
 		into.under(filepath.Join(prebaked, id, "fs"), trees[name])
 	}
-	top, err := b.topTree(v, parts, trees, s)
+	top, err := b.topTree(v, parts, s)
+	if err == nil {
+		err = addPapers(top, v, content, parts, trees[partRootfs])
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +145,7 @@ func nodePrograms(t tree, parts map[string]string) error {
 
 // topTree is the last layer: the node's init, the state, configuration and manifests. It is small, so that a change to any
 // of them makes a new image in seconds.
-func (b *builder) topTree(v version, parts map[string]string, _ map[string]tree, s seed) (tree, error) {
+func (b *builder) topTree(v version, parts map[string]string, s seed) (tree, error) {
 	t := tree{}
 	if err := t.file(nodeProgram, filepath.Join(parts[partNode], "cove-node")); err != nil {
 		return nil, err
@@ -174,6 +177,25 @@ func (b *builder) topTree(v version, parts map[string]string, _ map[string]tree,
 	return t, nil
 }
 
+// addPapers adds the licences of all that is compiled, and the bill of materials. Debian's own copyright files are where
+// Debian has them.
+func addPapers(t tree, v version, content string, parts map[string]string, rootfs tree) error {
+	if err := addLicenses(t, "usr/share/cove/licenses", parts); err != nil {
+		return err
+	}
+	modules, err := partModules(parts)
+	if err != nil {
+		return err
+	}
+	debian, err := debianPackages(rootfs)
+	if err != nil {
+		return err
+	}
+	data, err := sbom(v, content, debian, modules)
+	t.bytes("usr/share/cove/sbom.spdx.json", data)
+	return err
+}
+
 // nodeConfig makes the image of the layers.
 func (b *builder) nodeConfig(v version, layers []v1.Layer, content string) (v1.Image, error) {
 	facts, err := factsJSON(v.facts(b.arch))
@@ -182,7 +204,7 @@ func (b *builder) nodeConfig(v version, layers []v1.Layer, content string) (v1.I
 	}
 	return newImage(v1.Config{
 		Entrypoint: []string{"/usr/local/bin/entrypoint"},
-		Env:        []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "container=docker"},
+		Env:        []string{defaultPath, "container=docker"},
 		Labels: map[string]string{
 			LabelContent: content, LabelNodeImage: string(facts),
 			"org.opencontainers.image.title": "cove node", "org.opencontainers.image.version": v.Kubernetes,

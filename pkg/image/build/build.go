@@ -21,7 +21,7 @@ const LabelNodeImage = "cove.dev/node-image"
 
 // Options say what to build, and where.
 type Options struct {
-	Engine            engine.Engine
+	Engine            engine.Engine // where the image is loaded
 	Emitter           *event.Emitter
 	KubernetesVersion string // "v1.36.3" or "1.36.3"; "" is the newest one
 	Tag               string // "" is cove-node:VERSION
@@ -83,6 +83,9 @@ type builder struct {
 // newBuilder checks the machine.
 func newBuilder(ctx context.Context, o Options) (*builder, error) {
 	arch := o.Arch
+	if arch == "" && o.Engine == nil {
+		arch = runtime.GOARCH
+	}
 	if arch == "" {
 		info, err := o.Engine.Info(ctx)
 		if err != nil {

@@ -89,13 +89,7 @@ func (b *builder) goBuild(ctx context.Context, r *event.Reporter, p part, work s
 	for _, bin := range p.Binaries {
 		args := bin.args()
 		args = append(args[:len(args)-1:len(args)-1], "-o", filepath.Join(work, "out", bin.Name), bin.Package)
-		cgo := "CGO_ENABLED=0"
-		if bin.Static {
-			cgo = "CGO_ENABLED=1"
-		}
-		// The machine's own Go settings decide where modules come from; what would change the binary is fixed here.
-		env := append(os.Environ(), cgo, "GOFLAGS=", "GOWORK=off", "GOOS=linux", "GOARCH="+b.arch)
-		err := run(ctx, log, command{dir: src, env: env, args: append([]string{"go"}, args...)}, func(line string) {
+		err := run(ctx, log, command{dir: src, env: b.goEnv(bin.Static), args: append([]string{"go"}, args...)}, func(line string) {
 			count++
 			r.Waiting("%s", line)
 			r.Count(count, 0, "packages")
@@ -104,7 +98,18 @@ func (b *builder) goBuild(ctx context.Context, r *event.Reporter, p part, work s
 			return fault.Wrap(fault.ImageBuild, err, "cannot compile %s", p.Title)
 		}
 	}
-	return nil
+	r.Waiting("the licences")
+	return b.recordModules(ctx, p, src, filepath.Join(work, "out"), b.goEnv(false))
+}
+
+// goEnv is the environment of go. The machine's own settings decide where modules come from; what would change the binary
+// is fixed here.
+func (b *builder) goEnv(cgo bool) []string {
+	enabled := "CGO_ENABLED=0"
+	if cgo {
+		enabled = "CGO_ENABLED=1"
+	}
+	return append(os.Environ(), enabled, "GOFLAGS=", "GOWORK=off", "GOOS=linux", "GOARCH="+b.arch)
 }
 
 // command is a program of the machine to run.

@@ -26,6 +26,9 @@ const (
 	layerBusybox = "busybox"
 )
 
+// defaultPath is where programs are looked for.
+const defaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 // Registries of the components: those of Kubernetes where kubeadm looks for them, cove's own name for its own. Nothing is
 // ever pulled from the latter.
 const (
@@ -91,14 +94,23 @@ func layerTrees(parts map[string]string, rootfs tree) (map[string]tree, error) {
 		return nil, fmt.Errorf("cannot lay out the network tools: %w", err)
 	}
 	trees[layerTools] = tools
-	busybox := skeleton()
-	busybox.copy(rootfs, "usr/bin/busybox")
-	busybox.symlink("bin", "usr/bin")
-	for _, name := range []string{"sh", "mkdir", "rm", "chmod", "chown", "ls", "cat", "du", "df", "stat"} {
-		busybox.symlink("usr/bin/"+name, "busybox")
-	}
-	trees[layerBusybox] = busybox
+	shell := skeleton()
+	busybox(shell, rootfs)
+	trees[layerBusybox] = shell
 	return trees, nil
+}
+
+// busybox adds Debian's static busybox, under the names that are asked for in a shell.
+func busybox(t, rootfs tree) {
+	t.copy(rootfs, "usr/bin/busybox")
+	t.symlink("bin", "usr/bin")
+	for _, name := range []string{
+		"cat", "chmod", "chown", "cp", "date", "df", "dd", "du", "echo", "env", "false", "grep", "head", "hostname", "id", "ip", "kill",
+		"ln", "ls", "mkdir", "mount", "mv", "nc", "netstat", "nslookup", "ping", "printf", "ps", "pwd", "rm", "rmdir", "route", "sed", "sh",
+		"sleep", "sort", "stat", "sync", "tail", "tar", "tee", "test", "timeout", "touch", "tr", "true", "umount", "vi", "wc", "wget", "xargs",
+	} {
+		t.symlink("usr/bin/"+name, "busybox")
+	}
 }
 
 // xtables is the folder of iptables' extensions, which it opens at run time.
@@ -135,7 +147,7 @@ func (c component) image(layers map[string]*layer, arch string) (seedImage, erro
 	for _, name := range c.layers {
 		list = append(list, layers[name])
 	}
-	config := v1.Config{Env: []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}, Entrypoint: c.entry, User: c.user}
+	config := v1.Config{Env: []string{defaultPath}, Entrypoint: c.entry, User: c.user}
 	img, err := newImage(config, arch, types.OCIManifestSchema1, types.OCIConfigJSON, list)
 	if err != nil {
 		return seedImage{}, err

@@ -5,6 +5,9 @@ import (
 	"strings"
 )
 
+// partVersion is part of every part's key. It changes when the code below puts something else into a part's folder.
+const partVersion = "1"
+
 // part is something that is built by itself and kept in the cache.
 type part struct {
 	Name     string // of its folder in the cache
@@ -108,7 +111,7 @@ func (b binary) args() []string {
 // key is the hash of all that decides what a part is.
 func (b *builder) key(p part) string {
 	h := newHasher()
-	h.add("part", p.Name, b.arch, b.golang.version, b.tree.hash(p.Module))
+	h.add("part", partVersion, p.Name, b.arch, b.golang.version, b.tree.hash(p.Module))
 	for _, bin := range p.Binaries {
 		h.add(bin.Name, fmt.Sprint(bin.Static))
 		h.add(bin.args()...)

@@ -50,11 +50,19 @@ func (t tree) symlink(name, target string) {
 // bytes adds a file with that content.
 func (t tree) bytes(name string, data []byte) {
 	t.parents(name)
-	h := newHasher()
-	h.add(string(data))
-	t[name] = node{path: name, mode: 0o644, size: int64(len(data)), source: "bytes:" + h.sum(), open: func() (io.ReadCloser, error) {
+	t[name] = node{path: name, mode: 0o644, size: int64(len(data)), source: "path:" + name, open: func() (io.ReadCloser, error) {
 		return io.NopCloser(bytes.NewReader(data)), nil
 	}}
+}
+
+// shared adds a file that may be stored once with others of the same content, because nothing ever writes to it.
+func (t tree) shared(name string, data []byte) {
+	t.bytes(name, data)
+	h := newHasher()
+	h.add(string(data))
+	n := t[name]
+	n.source = "content:" + h.sum()
+	t[name] = n
 }
 
 // file adds a program of this machine's disk.

@@ -84,7 +84,7 @@ func clearRun() {
 
 // machineID gives the node an identity of its own (machine-id(5)), made once, kept at stored and written to target.
 func machineID(stored, target string) error {
-	text, err := os.ReadFile(stored)
+	text, err := os.ReadFile(stored) //nolint:gosec // of a name that the code has
 	id := strings.TrimSpace(string(text))
 	if raw, hexErr := hex.DecodeString(id); err != nil || hexErr != nil || len(raw) != idBytes {
 		raw := make([]byte, idBytes)

@@ -87,7 +87,7 @@ func create(root, path string, h *tar.Header, content io.Reader) error {
 }
 
 func file(path string, content io.Reader) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) //nolint:gosec // checked to be below the root
 	if err != nil {
 		return err
 	}
