@@ -120,7 +120,7 @@ func defaultOf(f *pflag.Flag) string {
 	return f.DefValue
 }
 
-// prose makes help text a page's: what is indented stays code, the rest is no HTML.
+// prose makes help text a page's: what is indented stays code, the rest is neither a heading nor HTML.
 func prose(text string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	for i, line := range lines {
@@ -132,7 +132,7 @@ func prose(text string) string {
 			lines[i] = "    " + rest
 			continue
 		}
-		lines[i] = strings.ReplaceAll(line, "<", "&lt;")
+		lines[i] = strings.ReplaceAll(strings.TrimLeft(line, "# "), "<", "&lt;")
 	}
 	return strings.Join(lines, "\n")
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/netip"
+	"strings"
 
 	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
 	"github.com/cove-k8s/cove/pkg/engine"
@@ -28,8 +29,22 @@ func createNetwork(ctx context.Context, rc *Context) error {
 	rc.network, err = rc.Engine.CreateNetwork(ctx, engine.NetworkSpec{
 		Name: networkName(rc.Name()), Cluster: rc.Name(), Run: rc.Emitter.Run(),
 		Labels: map[string]string{labelDocument: string(doc)},
+		Avoid:  clusterSubnets(rc.Doc),
 	})
 	return fault.Wrap(fault.EngineFailed, err, "cannot create network %s", networkName(rc.Name()))
+}
+
+// clusterSubnets returns the ranges of pods and services, which the nodes' own network must not be in.
+func clusterSubnets(doc v1alpha1.Cluster) []netip.Prefix {
+	var all []netip.Prefix
+	for _, list := range []string{doc.Cluster.Networking.PodSubnet, doc.Cluster.Networking.ServiceSubnet} {
+		for part := range strings.SplitSeq(list, ",") {
+			if p, err := netip.ParsePrefix(part); err == nil { // config has checked them
+				all = append(all, p)
+			}
+		}
+	}
+	return all
 }
 
 // removeNetwork removes the run's network; another run's, or a user's, of the same name stays.

@@ -127,6 +127,9 @@ func nodeSpec(rc *Context, n v1alpha1.Node, index int) engine.NodeSpec {
 		Hosts:   map[string]netip.Addr{endpointName(rc.Name()): endpointIP(rc.network.Subnet)},
 		Volumes: volumes(n.Name),
 	}
+	if net.DNSSearch != nil {
+		spec.DNSSearch = *net.DNSSearch
+	}
 	if n.Role == engine.RoleControlPlane {
 		spec.Ports = append(spec.Ports, engine.Port{
 			HostIP: net.APIServerAddress, HostPort: hostPort(net.APIServerPort), ContainerPort: apiServerPort, Protocol: "tcp",

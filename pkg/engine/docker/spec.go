@@ -44,10 +44,12 @@ func (e *Engine) newBody(spec engine.NodeSpec, sys *system.Info) (body, error) {
 		host: &container.HostConfig{
 			PortBindings: ports,
 			// A node comes back when the engine does, and stays down when it was stopped.
-			RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyUnlessStopped},
+			// Not unless-stopped: an engine of version 20.10 that was killed takes the containers that lived on for stopped ones.
+			RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyAlways},
 			CgroupnsMode:  container.CgroupnsModePrivate,
 			Tmpfs:         map[string]string{"/tmp": "", "/run": ""},
 			ExtraHosts:    extraHosts(spec.Hosts),
+			DNSSearch:     spec.DNSSearch,
 			LogConfig:     logConfig(sys),
 			Init:          new(bool), // the image has a PID 1 of its own
 			Resources:     container.Resources{NanoCPUs: spec.NanoCPUs, Memory: spec.Memory, MemorySwap: spec.Memory},

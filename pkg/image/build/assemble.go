@@ -41,14 +41,9 @@ func (b *builder) assemble(ctx context.Context, v version, parts map[string]stri
 		if err != nil {
 			return fault.Wrap(fault.ImageBuild, err, "cannot make the node image")
 		}
-		if err := load(ctx, b.Engine, r, result.Tag, img); err != nil {
+		if result.Size, err = b.replace(ctx, r, result.Tag, img); err != nil {
 			return err
 		}
-		loaded, err := b.Engine.Image(ctx, result.Tag)
-		if err != nil {
-			return err
-		}
-		result.Size = loaded.Size
 		if b.Compressed {
 			r.Waiting("the size after gzip")
 			result.Compressed, err = compressedSize(img)
@@ -210,6 +205,23 @@ func (b *builder) nodeConfig(v version, layers []v1.Layer, content string) (v1.I
 			"org.opencontainers.image.title": "cove node", "org.opencontainers.image.version": v.Kubernetes,
 		},
 	}, b.arch, types.DockerManifestSchema2, types.DockerConfigJSON, layers)
+}
+
+// replace loads the image and removes the one that had its name before, unless that has other names or a container. It
+// returns the image's size in the engine.
+func (b *builder) replace(ctx context.Context, r *event.Reporter, tag string, img v1.Image) (int64, error) {
+	old, missing := b.Engine.Image(ctx, tag)
+	if err := load(ctx, b.Engine, r, tag, img); err != nil {
+		return 0, err
+	}
+	loaded, err := b.Engine.Image(ctx, tag)
+	if err != nil {
+		return 0, err
+	}
+	if missing == nil && old.ID != loaded.ID && len(old.Names) < 2 {
+		_ = b.Engine.RemoveImage(ctx, old.ID) // a node that still runs on it keeps it
+	}
+	return loaded.Size, nil
 }
 
 // loader is what load needs of an engine.

@@ -72,8 +72,9 @@ func sbom(v version, content string, debian []debianPackage, modules []module) (
 		doc.Packages = append(doc.Packages, p)
 		doc.Relationships = append(doc.Relationships, spdxRelation{image, "CONTAINS", p.ID})
 	}
+	mailer := strings.NewReplacer("<", "(", ">", ")") // SPDX's way to write an address
 	for i, d := range debian {
-		p := spdxPackage{ID: fmt.Sprintf("SPDXRef-deb-%d", i+1), Name: d.name, Version: d.version, Supplier: "Organization: " + d.maintainer}
+		p := spdxPackage{ID: fmt.Sprintf("SPDXRef-deb-%d", i+1), Name: d.name, Version: d.version, Supplier: "Organization: " + mailer.Replace(d.maintainer)}
 		add(p, fmt.Sprintf("pkg:deb/debian/%s@%s?arch=%s&distro=%s", d.name, url.QueryEscape(d.version), d.arch, suite))
 	}
 	for i, m := range modules {
