@@ -7,12 +7,11 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -21,6 +20,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
 	"github.com/cove-k8s/cove/e2e/testbed"
+	"github.com/cove-k8s/cove/pkg/event"
+	"github.com/cove-k8s/cove/pkg/image/build"
 )
 
 // agnhostImage is the image that test pods run. No registry has it.
@@ -33,28 +34,20 @@ var built struct {
 	loaded  bool   // it is on the machine's engine
 }
 
-// agnhostArchive returns an archive with agnhostImage, as `docker save` makes it. The binary is that of Kubernetes' own
-// tests, compiled from source; the folder agnhost pins it.
+// agnhostArchive returns an archive with agnhostImage, as `docker save` makes it: the program of Kubernetes' own tests,
+// compiled from source. A second call, and a second run, takes it from the build's cache.
 func agnhostArchive(t *testing.T) []byte {
 	t.Helper()
 	built.Lock()
 	defer built.Unlock()
-	if built.agnhost != nil {
-		return built.agnhost
+	if built.agnhost == nil {
+		var b bytes.Buffer
+		o := build.Options{Tag: agnhostImage, Arch: runtime.GOARCH, Emitter: event.NewEmitter("e2e", "", time.Now)}
+		if _, err := build.Image(t.Context(), o, "agnhost", &b); err != nil {
+			t.Fatalf("cannot build agnhost: %v", err)
+		}
+		built.agnhost = b.Bytes()
 	}
-	bin := filepath.Join(t.TempDir(), "agnhost")
-	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", bin, "k8s.io/kubernetes/test/images/agnhost")
-	build.Dir = filepath.Join(root(t), "e2e", "agnhost")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("cannot compile agnhost: %v: %s", err, out)
-	}
-	data, err := os.ReadFile(bin)
-	if err != nil {
-		t.Fatal(err)
-	}
-	img := image(t, v1.Config{Entrypoint: []string{"/agnhost"}}, layerOf(t, tarOf(t, "agnhost", data)))
-	built.agnhost = archive(t, map[string]v1.Image{agnhostImage: img})
 	return built.agnhost
 }
 

@@ -1,6 +1,7 @@
 //go:build e2e
 
-// Package e2e runs cove, the binary, on real engines and looks at what comes of it. It knows nothing of cove's inside.
+// Package e2e runs cove, the binary, on real engines and looks at what comes of it. It knows nothing of cove's
+// inside; it only borrows the image build, for the image that test pods run.
 //
 // Tests run in two lanes, one cluster at a time in each: the machine's own engine, and one throw-away engine on overlay2
 // (package testbed) that nobody else uses, so that "nothing is left" can be taken literally there.

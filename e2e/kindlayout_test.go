@@ -76,13 +76,14 @@ func buildKindLayout(t *testing.T, e *testbed.Engine) {
 		for f in containerd containerd-shim-runc-v2 ctr runc; do
 			docker cp -L $node:/usr/local/bin/$f %[1]s/bin/ || docker cp -L $node:/usr/local/sbin/$f %[1]s/bin/ || docker cp -L $node:/usr/bin/$f %[1]s/bin/
 		done
-		docker cp $node:/opt/cni/bin %[1]s/cni && docker cp $node:/kind/manifests %[1]s/manifests && docker cp $node:/kind/version %[1]s/version`,
+		docker cp $node:/opt/cni/bin %[1]s/cni && docker cp $node:/kind/manifests %[1]s/manifests && docker cp $node:/kind/version %[1]s/version
+		chmod 755 %[1]s/bin/* %[1]s/files/usr/local/bin/* %[1]s/files/kind/bin/*`,
 		dir, files, nodeImage()))
 	script(t, e, "DOCKER_BUILDKIT=0 docker build -q -t cove.test/kind-base "+dir)
 	script(t, e, fmt.Sprintf(`
 		node=$(docker run -d --entrypoint sleep --security-opt seccomp=unconfined cove.test/kind-base infinity) && trap "docker rm -fv $node" EXIT
 		docker exec -d $node containerd
-		docker exec $node bash -c 'until ctr version; do read -t 0.1 <> <(:) || :; done' >/dev/null 2>&1
+		docker exec $node bash -c 'until ctr version; do sleep 0.1; done' >/dev/null 2>&1
 		docker exec -i $node ctr --namespace=k8s.io images import --label=io.cri-containerd.pinned=pinned --all-platforms --no-unpack --digests - <%s
 		docker exec $node bash -c 'pid=$(pgrep -x containerd) && kill $pid && tail --pid=$pid -f /dev/null'
 		docker commit --change 'ENTRYPOINT ["/usr/local/bin/entrypoint", "/sbin/init"]' $node %s`, images, kindLayoutImage))

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/tools/txtar"
 )
 
-//go:generate go run ./internal/pack -o sources.txtar
+//go:generate go run ./internal/cmd/pack -o sources.txtar
 
 // A folder with a go.mod of its own is left out by go:embed and by module archives alike, so the sources are packed.
 //

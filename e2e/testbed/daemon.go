@@ -12,6 +12,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -32,7 +34,11 @@ type process struct {
 // configure writes the daemon's configuration, and builds the runtime wrapper if it is wanted.
 func (e *Engine) configure(ctx context.Context) error {
 	config := map[string]any{"storage-driver": e.o.StorageDriver, "features": map[string]bool{"containerd-snapshotter": false}}
-	if !e.o.Plain {
+	whole, err := unrestricted()
+	if err != nil {
+		return err
+	}
+	if !e.o.Plain && !whole {
 		wrapper := e.file("runcwrap")
 		build := exec.CommandContext(ctx, "go", "build", "-o", wrapper, "github.com/cove-k8s/cove/e2e/testbed/runcwrap") //nolint:gosec // a path of our own
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -47,6 +53,26 @@ func (e *Engine) configure(ctx context.Context) error {
 		return err
 	}
 	return os.WriteFile(e.file("daemon.json"), data, 0o600)
+}
+
+// unrestricted reports whether this process, and so an engine that it starts, has every capability that the kernel knows.
+func unrestricted() (bool, error) {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return false, err
+	}
+	last, err := os.ReadFile("/proc/sys/kernel/cap_last_cap")
+	if err != nil {
+		return false, err
+	}
+	highest, err := strconv.Atoi(strings.TrimSpace(string(last)))
+	if err != nil {
+		return false, err
+	}
+	_, set, _ := strings.Cut(string(status), "CapBnd:")
+	set, _, _ = strings.Cut(strings.TrimSpace(set), "\n")
+	have, err := strconv.ParseUint(set, 16, 64)
+	return have == 1<<(highest+1)-1, err
 }
 
 // containerdConfig is for containerd 1 and 2. The CRI is the nodes' own affair.

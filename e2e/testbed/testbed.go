@@ -29,7 +29,7 @@ const (
 type Options struct {
 	StorageDriver string // "" is Overlay2
 	// Plain leaves out the runtime wrapper. An engine that lacks capabilities itself then refuses --privileged, as the
-	// machine's own does; with the wrapper it gives what it has.
+	// machine's own does; with the wrapper it gives what it has. An engine that lacks none never has a wrapper.
 	Plain bool
 	// Dir is where the engine's folder is made; "" is /var/tmp, which is a disk more often than /tmp is.
 	Dir string

@@ -4,7 +4,9 @@ package cli
 
 import (
 	"context"
+	"io/fs"
 	"os"
+	"os/exec"
 	"runtime/debug"
 	"time"
 
@@ -12,9 +14,12 @@ import (
 	"sigs.k8s.io/kind/pkg/cmd"
 
 	"github.com/cove-k8s/cove/pkg/cli/display"
+	"github.com/cove-k8s/cove/pkg/cluster"
 	"github.com/cove-k8s/cove/pkg/config"
 	"github.com/cove-k8s/cove/pkg/engine"
 	"github.com/cove-k8s/cove/pkg/engine/docker"
+	"github.com/cove-k8s/cove/pkg/image/build"
+	"github.com/cove-k8s/cove/pkg/kube"
 )
 
 // Factory gives commands what they need of the outside world. What costs something is a function, so that only the
@@ -29,9 +34,20 @@ type Factory struct {
 	BuildInfo func() (*debug.BuildInfo, bool)
 	// Settings is the path of the settings file; there need be none.
 	Settings string
+	// Connect makes a client of a cluster's API.
+	Connect func(kube.Options) (cluster.Kube, error)
+	// BuildImage builds a node image from source.
+	BuildImage func(context.Context, build.Options) (build.Result, error)
+	// RegistrySize asks a registry how large an image is; nil asks the one that its name says.
+	RegistrySize func(ctx context.Context, ref, arch string) (int64, error)
+	// Host is this machine's root directory, to be checked as an engine's host.
+	Host fs.FS
+	// LookPath finds programs.
+	LookPath func(string) (string, error)
 
-	global globalFlags
-	begun  bool // a command has got past its flags and arguments
+	global   globalFlags
+	settings *config.Settings // of the command that runs
+	begun    bool             // a command has got past its flags and arguments
 }
 
 // globalFlags are the flags of every command.
@@ -56,6 +72,11 @@ func NewFactory() *Factory {
 		Getenv:    os.Getenv,
 		BuildInfo: debug.ReadBuildInfo,
 		Settings:  config.SettingsPath(),
+
+		Connect:    connectKube,
+		BuildImage: build.NodeImage,
+		Host:       os.DirFS("/"),
+		LookPath:   exec.LookPath,
 	}
 }
 

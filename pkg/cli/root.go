@@ -8,8 +8,13 @@ import (
 	"github.com/cove-k8s/cove/pkg/config"
 )
 
-// groupOther is the group of commands that have to do with no cluster.
-const groupOther = "other"
+// Groups of commands in the help.
+const (
+	groupCluster = "cluster" // whole clusters
+	groupUse     = "use"     // what is in them
+	groupHost    = "host"    // what they need
+	groupOther   = "other"
+)
 
 // noSettings marks commands that work whatever the settings file holds.
 const noSettings = "cove.dev/no-settings"
@@ -42,10 +47,19 @@ bootstraps, and the cluster is handed over as a kubeconfig context.`,
 	flags.StringVar(&f.global.dockerContext, "docker-context", "", "docker context of the engine (default: as docker finds it)")
 	root.MarkFlagsMutuallyExclusive("verbosity", "quiet")
 
-	root.AddGroup(&cobra.Group{ID: groupOther, Title: "Other commands:"})
+	root.AddGroup(
+		&cobra.Group{ID: groupCluster, Title: "Clusters:"},
+		&cobra.Group{ID: groupUse, Title: "Use a cluster:"},
+		&cobra.Group{ID: groupHost, Title: "Prepare:"},
+		&cobra.Group{ID: groupOther, Title: "Other commands:"})
 	root.SetHelpCommand(newHelpCmd())
 	root.SetHelpCommandGroupID(groupOther)
 	root.SetCompletionCommandGroupID(groupOther)
+	root.AddCommand(newCreateCmd(f, nil), newDeleteCmd(f, nil), newListCmd(f, nil), newStatusCmd(f, nil))
+	root.AddCommand(newKubectlCmd(f, nil), newExecCmd(f, nil), newShellCmd(f, nil), newLogsCmd(f, nil), newImageCmd(f),
+		newKubeconfigCmd(f), newExportCmd(f, nil))
+	root.AddCommand(newDoctorCmd(f, nil), newBuildCmd(f), newConfigCmd(f))
+	root.AddCommand(newGetCmd(f), newKindLoadCmd(f))
 	root.AddCommand(newVersionCmd(f, nil))
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
@@ -90,5 +104,6 @@ func (f *Factory) applySettings(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	f.settings = settings
 	return settings.Apply(cmd.Flags())
 }

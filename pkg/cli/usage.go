@@ -59,7 +59,7 @@ func flagError(cmd *cobra.Command, err error) error {
 		return usage(cmd, "", "%s", err.Error())
 	}
 	// In `cove creat --workers 2` it is the command that is wrong: cove itself has no such flag.
-	if args := cmd.Flags().Args(); cmd.HasSubCommands() && len(args) > 0 {
+	if args := cmd.Flags().Args(); cmd.HasAvailableSubCommands() && len(args) > 0 {
 		return unknownCommand(cmd, args[0])
 	}
 	return usage(cmd, nearestFlag(cmd.Flags(), missing.GetSpecifiedName()), "%s", err.Error())

@@ -15,8 +15,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -90,7 +90,7 @@ func (c *Client) RESTConfig() *rest.Config { return rest.CopyConfig(c.config) }
 func (c *Client) Clientset() kubernetes.Interface { return c.set }
 
 // Close gives up connections that are idle.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
+func (c *Client) Close() { utilnet.CloseIdleConnectionsFor(c.http.Transport) }
 
 // Times of waiting for the API.
 const (
@@ -106,10 +106,14 @@ const (
 // by itself. The error is APITimeout and says what was wrong last.
 func (c *Client) WaitAPI(ctx context.Context, report func(waiting string)) error {
 	begun := time.Now()
+	var last error
 	for {
 		err := c.askReady(ctx)
 		if err == nil {
 			return nil
+		}
+		if ctx.Err() == nil || last == nil { // else it says no more than that ctx has ended
+			last = err
 		}
 		if report != nil && ctx.Err() == nil {
 			report("the API server: " + brief(err))
@@ -119,7 +123,7 @@ func (c *Client) WaitAPI(ctx context.Context, report func(waiting string)) error
 			poll = apiRest
 		}
 		if pause(ctx, poll) != nil {
-			return ended(ctx, fault.APITimeout, err, "the API server did not get ready")
+			return ended(ctx, fault.APITimeout, last, "the API server did not get ready")
 		}
 	}
 }
@@ -217,6 +221,3 @@ func ended(ctx context.Context, code fault.Code, last error, format string, args
 	}
 	return fault.Wrap(code, e, "%s", msg)
 }
-
-// quiet keeps client-go from printing what it retries.
-func quiet(ctx context.Context) context.Context { return logr.NewContext(ctx, logr.Discard()) }

@@ -50,7 +50,7 @@ func (c *Client) WaitNodesReady(ctx context.Context, names []string, report func
 	case err == nil:
 		return nil
 	case ctx.Err() != nil:
-		return ended(ctx, fault.NotReady, errors.New("node "+lacks.String()), "not every node got Ready")
+		return ended(ctx, fault.NotReady, errors.New("node "+lacks.String()+unreachable(err)), "not every node got Ready")
 	}
 	return fault.Wrap(fault.KubernetesRefused, err, "cannot watch the nodes")
 }

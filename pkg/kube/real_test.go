@@ -119,6 +119,8 @@ controlPlaneEndpoint: dev-endpoint:6443
 		t.Error(err)
 	}
 	n := 0
+	var kinds []string
+	defer func() { os.WriteFile("testdata/kinds.txt", []byte(strings.Join(kinds, "")), 0o644) }()
 	for _, l := range lists {
 		gv, _ := schema.ParseGroupVersion(l.GroupVersion)
 		for _, r := range l.APIResources {
@@ -126,6 +128,9 @@ controlPlaneEndpoint: dev-endpoint:6443
 				continue
 			}
 			n++
+			if strings.HasSuffix(l.GroupVersion, "v1") || strings.HasSuffix(l.GroupVersion, "v2") {
+				kinds = append(kinds, fmt.Sprintf("%s %s %s %v\n", l.GroupVersion, r.Kind, r.Name, r.Namespaced))
+			}
 			got, err := c.resourceOf(gv.WithKind(r.Kind))
 			if err != nil || got.Resource != r.Name || got.namespaced != r.Namespaced {
 				t.Errorf("%s %s: %+v %v; want %s %v", gv, r.Kind, got, err, r.Name, r.Namespaced)

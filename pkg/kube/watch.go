@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,7 +16,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/tools/cache"
 	watchtools "k8s.io/client-go/tools/watch"
 )
 
@@ -56,12 +56,13 @@ func follow(ctx context.Context, r dynamic.ResourceInterface, opts metav1.ListOp
 func followFrom(ctx context.Context, r dynamic.ResourceInterface, opts metav1.ListOptions, version string,
 	objs map[string]*unstructured.Unstructured, see func(map[string]*unstructured.Unstructured) (bool, error),
 ) (bool, error) {
-	watcher := &cache.ListWatch{WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-		o.FieldSelector, o.LabelSelector = opts.FieldSelector, opts.LabelSelector
-		return r.Watch(ctx, o)
-	}}
+	opts.ResourceVersion = version
+	watcher, err := r.Watch(ctx, opts)
+	if err != nil {
+		return false, nil //nolint:nilerr // listing again says what is wrong
+	}
 	var stop error // see's own
-	_, err := watchtools.Until(quiet(ctx), version, watcher, func(e watch.Event) (bool, error) {
+	_, err = watchtools.UntilWithoutRetry(ctx, watcher, func(e watch.Event) (bool, error) {
 		o, ok := e.Object.(*unstructured.Unstructured)
 		switch {
 		case e.Type == watch.Error || !ok:
@@ -85,6 +86,14 @@ func as[T any](o *unstructured.Unstructured) (*T, error) {
 		return nil, fmt.Errorf("cannot read %s: %w", title(o), err)
 	}
 	return &out, nil
+}
+
+// unreachable says why nothing could be seen last, if that is what kept follow from its end; "" if not.
+func unreachable(err error) string {
+	if e := (*endedError)(nil); errors.As(err, &e) && e.last != nil {
+		return "; the API server: " + brief(e.last)
+	}
+	return ""
 }
 
 // pending is what a wait still waits for: what each thing lacks, in brief and in full.

@@ -73,7 +73,7 @@ func (c *Client) WaitWorkloads(ctx context.Context, refs []Ref, report func(stri
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		c.addReasons(context.WithoutCancel(ctx), refs, lacks)
 	}
-	return ended(ctx, fault.AddonFailed, errors.New(lacks.String()), "not every workload became available")
+	return ended(ctx, fault.AddonFailed, errors.New(lacks.String()+unreachable(err)), "not every workload became available")
 }
 
 func (c *Client) waitWorkload(ctx context.Context, r Ref, lacks *pending) error {

@@ -327,3 +327,17 @@ func absolute(path string) string {
 	}
 	return path
 }
+
+// Find returns the file that has the context of that name; "" where none has.
+func Find(explicit, name string) (string, error) {
+	set, err := load(options(explicit))
+	if err != nil {
+		return "", err
+	}
+	for _, f := range set.files {
+		if f.config.Contexts[name] != nil {
+			return f.path, nil
+		}
+	}
+	return "", nil
+}

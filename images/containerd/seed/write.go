@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -55,8 +56,7 @@ func write(ctx context.Context, s Spec) (map[string]string, error) {
 	}
 	for _, image := range s.Images {
 		if err := st.add(ctx, image); err != nil {
-			st.close()
-			return nil, fmt.Errorf("cannot add image %v: %w", image.Names, err)
+			return nil, errors.Join(fmt.Errorf("cannot add image %v: %w", image.Names, err), st.close())
 		}
 	}
 	if err := st.close(); err != nil {
@@ -74,7 +74,7 @@ func write(ctx context.Context, s Spec) (map[string]string, error) {
 }
 
 func open(ctx context.Context, root string) (*state, error) {
-	if err := os.MkdirAll(filepath.Join(root, metadataDir), 0o711); err != nil {
+	if err := os.MkdirAll(filepath.Join(root, metadataDir), 0o711); err != nil { //nolint:gosec // as containerd has it
 		return nil, fmt.Errorf("cannot make the state's directory: %w", err)
 	}
 	blobs, err := local.NewStore(filepath.Join(root, contentDir))

@@ -113,8 +113,11 @@ func coveNode(node string, cmd engine.Command) error {
 	return &engine.ExitError{Code: 2}
 }
 
-// adminConf is where kubeadm leaves its kubeconfig.
-const adminConf = "/etc/kubernetes/admin.conf"
+// Where kubeadm leaves its kubeconfigs.
+const (
+	adminConf   = "/etc/kubernetes/admin.conf"
+	kubeletConf = "/etc/kubernetes/kubelet.conf"
+)
 
 func (w *World) kubeadm(node string, cmd engine.Command) error {
 	args := strings.Join(cmd.Args[1:], " ")
@@ -149,7 +152,12 @@ func (w *World) writeAdminConf(node string) error {
 		return err
 	}
 	// What a command in a node writes is no operation of the engine's: DefaultExec has one that writes.
-	return w.Engine.DefaultExec(node, engine.Command{Args: []string{"write", adminConf, string(conf)}})
+	for _, file := range []string{kubeletConf, adminConf} {
+		if err := w.Engine.DefaultExec(node, engine.Command{Args: []string{"write", file, string(conf)}}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // dial refuses all but the API server of a node that kubeadm was run on, which closes the connection.

@@ -64,7 +64,7 @@ func NodeImage(ctx context.Context, o Options) (Result, error) {
 			return event.Skip("the engine has it, made from the same content")
 		})
 	}
-	parts, err := b.parts(ctx, nodeParts(version, b.arch))
+	parts, err := b.parts(ctx, nodeParts(version))
 	if err != nil {
 		return Result{}, err
 	}

@@ -87,7 +87,7 @@ func (c *cache) get(ctx context.Context, name, key string, fresh bool, waiting f
 	if err != nil {
 		return "", false, fault.Wrap(fault.FileUnwritable, err, "cannot work in the build cache")
 	}
-	defer os.RemoveAll(work) //nolint:errcheck // prune takes it otherwise
+	defer os.RemoveAll(work) // prune takes it otherwise
 	out := filepath.Join(work, "out")
 	if err := os.Mkdir(out, 0o755); err != nil { //nolint:gosec // binaries of public sources
 		return "", false, fault.Wrap(fault.FileUnwritable, err, "cannot work in the build cache")

@@ -143,11 +143,11 @@ const tailLines = 15
 
 // run runs a command. What it prints goes to the log, which is written anew, and line by line to line.
 func run(ctx context.Context, log string, c command, line func(string)) error {
-	file, err := os.Create(log)
+	file, err := os.Create(log) //nolint:gosec // a name of this package in the cache
 	if err != nil {
 		return fault.Wrap(fault.FileUnwritable, err, "cannot write the build's log")
 	}
-	defer file.Close() //nolint:errcheck // the log is for people
+	defer file.Close()
 	fmt.Fprintf(file, "+ cd %s && %s\n", c.dir, strings.Join(c.args, " "))
 	cmd := exec.CommandContext(ctx, c.args[0], c.args[1:]...) //nolint:gosec // the commands are this package's own
 	cmd.Dir, cmd.Env, cmd.Stdin = c.dir, c.env, c.in

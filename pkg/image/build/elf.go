@@ -82,7 +82,7 @@ func (c *closing) linked(n node) error {
 	if err != nil {
 		return err
 	}
-	defer in.Close() //nolint:errcheck // it was only read
+	defer in.Close()
 	data, err := io.ReadAll(in)
 	if err != nil {
 		return err

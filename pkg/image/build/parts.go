@@ -42,7 +42,7 @@ const (
 
 // nodeParts lists the parts of a node image that are compiled. The first one takes the longest, and its last step, the
 // link, runs on one core: the others fill the second.
-func nodeParts(v version, arch string) []part {
+func nodeParts(v version) []part {
 	containerd := []string{
 		"github.com/containerd/containerd/v2/version.Version=" + containerdVersion,
 	}
@@ -123,7 +123,7 @@ func (b *builder) key(p part) string {
 func (b *builder) content(v version) string {
 	h := newHasher()
 	h.add("node-image", layoutVersion, fmt.Sprint(v.facts(b.arch)), b.tree.hash("files"), rootfsKey(b.arch))
-	for _, p := range nodeParts(v, b.arch) {
+	for _, p := range nodeParts(v) {
 		h.add(b.key(p))
 	}
 	return h.sum()

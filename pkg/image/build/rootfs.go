@@ -138,7 +138,7 @@ func readRootfs(archive string) (tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close() //nolint:errcheck // it was only read
+	defer f.Close()
 	t, hard := tree{}, map[string]string{}
 	in := tar.NewReader(f)
 	for {

@@ -98,7 +98,7 @@ func debianPackages(rootfs tree) ([]debianPackage, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer in.Close() //nolint:errcheck // it was only read
+	defer in.Close()
 	return parseStatus(in)
 }
 

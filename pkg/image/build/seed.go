@@ -57,7 +57,7 @@ func (b *builder) writeSeed(ctx context.Context, list []component, layers map[st
 	if err != nil {
 		return seed{}, fault.Wrap(fault.FileUnwritable, err, "cannot work in the build cache")
 	}
-	defer os.RemoveAll(work) //nolint:errcheck // the next build's prune takes it otherwise
+	defer os.RemoveAll(work)
 	spec := seedSpec{Root: work, Files: "/" + prebaked, Version: 1}
 	for _, c := range list {
 		image, err := c.image(layers, b.arch)

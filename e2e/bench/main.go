@@ -1,0 +1,132 @@
+//go:build linux
+
+// Command bench compares cove with kind: both make the same cluster on the same engine, in turn, and are measured from
+// outside in the same way. It never touches the machine's own engine, apart from copying images out of it.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/cove-k8s/cove/e2e/testbed"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1) //nolint:forbidigo // this is a main
+	}
+}
+
+// options is what is compared, and how often.
+type options struct {
+	rounds    int
+	sizes     []int // numbers of nodes
+	cove      string
+	image     string
+	peerImage string
+	storage   string
+	idle      time.Duration
+	output    string
+}
+
+func parse(args []string, stderr io.Writer) (options, error) {
+	var o options
+	var sizes string
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.IntVar(&o.rounds, "rounds", 3, "how often each tool has its turn")
+	flags.StringVar(&sizes, "nodes", "1,3", "numbers of nodes to compare; one of them is the control plane")
+	flags.StringVar(&o.cove, "cove", "bin/cove", "the cove binary")
+	flags.StringVar(&o.image, "image", "cove-node:v1.36.3", "the node image of cove, on the machine's engine")
+	flags.StringVar(&o.peerImage, "peer-image", "", "the node image of kind, on the machine's engine (default: the same)")
+	flags.StringVar(&o.storage, "storage-driver", testbed.Overlay2, "the storage driver of the engine that both use")
+	flags.DurationVar(&o.idle, "idle", 30*time.Second, "how long after it was usable a cluster's idle use is measured")
+	flags.StringVar(&o.output, "o", "text", "form of the output: text (a table, then JSON), table or json")
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	for _, s := range strings.Split(sizes, ",") {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 {
+			return o, fmt.Errorf("--nodes=%s: %q is not a number of nodes", sizes, s)
+		}
+		o.sizes = append(o.sizes, n)
+	}
+	switch {
+	case flags.NArg() > 0:
+		return o, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	case o.rounds < 1:
+		return o, errors.New("--rounds must be at least 1")
+	case o.idle < cpuWindow:
+		return o, fmt.Errorf("--idle must be at least %s: over so long the CPU's use is measured", cpuWindow)
+	case o.output != "text" && o.output != "table" && o.output != "json":
+		return o, fmt.Errorf("-o %s: choose text, table or json", o.output)
+	}
+	if o.peerImage == "" {
+		o.peerImage = o.image
+	}
+	return o, nil
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
+	o, err := parse(args, stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if o.cove, err = filepath.Abs(o.cove); err != nil {
+		return err
+	}
+	say := func(format string, args ...any) { fmt.Fprintf(stderr, format+"\n", args...) }
+	engine, err := testbed.Start(ctx, testbed.Options{StorageDriver: o.storage, Log: say})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, engine.Stop(context.WithoutCancel(ctx))) }()
+	images := []string{o.image}
+	if o.peerImage != o.image {
+		images = append(images, o.peerImage)
+	}
+	if err := engine.Transfer(ctx, "/var/run/docker.sock", images...); err != nil {
+		return err
+	}
+	tools, err := prepare(ctx, engine, o)
+	if err != nil {
+		return err
+	}
+	report := report{Engine: engineInfo{StorageDriver: o.storage}, Rounds: o.rounds, Image: o.image, PeerImage: o.peerImage}
+	if err := report.Engine.read(ctx, engine); err != nil {
+		return err
+	}
+	for _, nodes := range o.sizes {
+		c := comparison{Nodes: nodes}
+		for round := 1; round <= o.rounds; round++ {
+			for _, tool := range tools {
+				s, err := measure(ctx, engine, tool, nodes, o.idle)
+				if err != nil {
+					return fmt.Errorf("%s, %d nodes, round %d: %w", tool.name, nodes, round, err)
+				}
+				say("%d nodes, round %d of %d, %s: usable after %.1f s", nodes, round, o.rounds, tool.name, s.Usable)
+				c.add(tool.name, s)
+			}
+		}
+		report.Comparisons = append(report.Comparisons, c.summarize())
+	}
+	return report.write(stdout, o.output)
+}

@@ -1,0 +1,69 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cove-k8s/cove/pkg/cluster"
+	"github.com/cove-k8s/cove/pkg/engine"
+)
+
+// newGetCmd is kind's get, for those who are used to it: names alone, one a line.
+func newGetCmd(f *Factory) *cobra.Command {
+	cmd := &cobra.Command{Use: "get", Short: "Get clusters, nodes or a kubeconfig, as kind has it", Hidden: true}
+	clusters := listCmd(f, nil, formatName, formatText, formatWide, formatJSON, formatYAML)
+	clusters.Use = "clusters"
+	kubeconfig := newKubeconfigGetCmd(f, runKubeconfigGet)
+	kubeconfig.Use = "kubeconfig [NAME]"
+	cmd.AddCommand(clusters, newGetNodesCmd(f, nil), kubeconfig)
+	return cmd
+}
+
+// getNodesOptions are what the command line says to `cove get nodes`.
+type getNodesOptions struct {
+	name string
+	all  bool
+}
+
+func newGetNodesCmd(f *Factory, run func(context.Context, *getNodesOptions) error) *cobra.Command {
+	o := &getNodesOptions{}
+	if run == nil {
+		run = func(ctx context.Context, o *getNodesOptions) error { return runGetNodes(ctx, f, o) }
+	}
+	cmd := &cobra.Command{
+		Use:               "nodes",
+		Short:             "List the names of a cluster's nodes",
+		Args:              noArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE:              func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o) },
+	}
+	f.nameVar(cmd, &o.name)
+	cmd.Flags().BoolVarP(&o.all, "all-clusters", "A", false, "of all clusters")
+	cmd.MarkFlagsMutuallyExclusive("name", "all-clusters")
+	return cmd
+}
+
+func runGetNodes(ctx context.Context, f *Factory, o *getNodesOptions) error {
+	e, err := f.engine(ctx)
+	if err != nil {
+		return err
+	}
+	var nodes []engine.Node
+	if o.all {
+		nodes, err = e.Nodes(ctx, engine.Selector{})
+	} else {
+		var name string
+		if name, err = target(ctx, e, o.name); err == nil {
+			nodes, err = cluster.Nodes(ctx, e, name)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	names := make([]string, len(nodes))
+	for i, n := range nodes {
+		names[i] = n.Name
+	}
+	return writeLines(f.IO.Out, names)
+}

@@ -1,0 +1,106 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cove-k8s/cove/pkg/cluster"
+	"github.com/cove-k8s/cove/pkg/fault"
+)
+
+// statusOptions are what the command line says to `cove status`.
+type statusOptions struct{ name, output string }
+
+func newStatusCmd(f *Factory, run func(context.Context, *statusOptions) error) *cobra.Command {
+	o := &statusOptions{}
+	if run == nil {
+		run = func(ctx context.Context, o *statusOptions) error { return runStatus(ctx, f, o) }
+	}
+	cmd := &cobra.Command{
+		Use:     "status [NAME]",
+		Short:   "Show a cluster, its nodes, and what is wrong with them",
+		GroupID: groupCluster,
+		Example: "  cove status\n  cove status dev -o json",
+
+		ValidArgsFunction: f.completeCluster,
+	}
+	f.nameVar(cmd, &o.name)
+	outputVar(cmd, &o.output, formatText, formatWide, formatJSON, formatYAML)
+	cmd.RunE = func(cmd *cobra.Command, args []string) (err error) {
+		if o.name, err = oneName(cmd, args, o.name); err != nil {
+			return err
+		}
+		return run(cmd.Context(), o)
+	}
+	return cmd
+}
+
+func runStatus(ctx context.Context, f *Factory, o *statusOptions) error {
+	deps, err := f.deps(ctx, nil, "", true)
+	if err != nil {
+		return err
+	}
+	name, err := target(ctx, deps.Engine, o.name)
+	if err != nil {
+		return err
+	}
+	s, err := cluster.GetStatus(ctx, deps, name)
+	if err != nil {
+		return err
+	}
+	if o.output == formatJSON || o.output == formatYAML {
+		return writeObject(f.IO.Out, o.output, s)
+	}
+	return writeStatus(f, s, o.output == formatWide)
+}
+
+func writeStatus(f *Factory, s cluster.Status, wide bool) error {
+	state := string(s.State)
+	switch {
+	case s.Usable:
+		state += ", usable"
+	case s.State == cluster.Running:
+		state += ", not usable"
+	}
+	for _, line := range [][2]string{
+		{"cluster", s.Name}, {"state", state}, {"kubernetes", orNone(s.KubernetesVersion)}, {"api", orNone(s.API)},
+		{"context", s.Context}, {"network", orNone(s.Network)}, {"age", age(f.Now(), s.Created)},
+	} {
+		fmt.Fprintf(f.IO.Out, "%-12s%s\n", line[0], line[1])
+	}
+	fmt.Fprintln(f.IO.Out)
+	heading := []string{"NODE", "ROLE", "CONTAINER", "READY", "KUBELET", "ADDRESS"}
+	if wide {
+		heading = append(heading, "PODS", "IMAGE", "PORTS")
+	}
+	var rows [][]string
+	for _, n := range s.Nodes {
+		ready := "no"
+		switch {
+		case n.Ready:
+			ready = "yes"
+		case !s.APIUp:
+			ready = "-"
+		}
+		row := []string{n.Name, n.Role, string(n.Container), ready, orNone(n.KubeletVersion), orNone(n.IP)}
+		if wide {
+			row = append(row, orNone(n.PodCIDR), n.Image, orNone(strings.Join(n.Ports, ", ")))
+		}
+		rows = append(rows, row)
+	}
+	if err := writeTable(f.IO.Out, heading, rows); err != nil {
+		return err
+	}
+	for i, p := range s.Problems {
+		if i == 0 {
+			fmt.Fprintln(f.IO.Out)
+		}
+		if _, err := fmt.Fprintf(f.IO.Out, "problem: %s\n", p); err != nil {
+			return fault.Wrap(fault.FileUnwritable, err, "cannot write the output")
+		}
+	}
+	return nil
+}
