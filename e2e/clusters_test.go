@@ -80,6 +80,7 @@ func TestImageLoad(t *testing.T) {
 		}
 	})
 	small := func(t *testing.T, ref string) []byte {
+		t.Helper()
 		return archive(t, map[string]v1.Image{ref: image(t, v1.Config{}, layerOf(t, tarOf(t, "name", []byte(ref))))})
 	}
 	t.Run("Archive", func(t *testing.T) {

@@ -112,6 +112,7 @@ type cluster struct {
 
 // in returns the cluster for a subtest, which then is what fails.
 func (cl cluster) in(t *testing.T) cluster {
+	t.Helper()
 	c := *cl.cove
 	c.t = t
 	return cluster{&c, cl.name}

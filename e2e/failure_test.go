@@ -143,8 +143,12 @@ func TestTaken(t *testing.T) {
 		code   string
 		args   []string
 	}{
-		{"Container", func(t *testing.T, cl cluster) { hold(t, "--name", cl.name+"-control-plane") }, 3, "NAME_TAKEN", nil},
+		{"Container", func(t *testing.T, cl cluster) {
+			t.Helper()
+			hold(t, "--name", cl.name+"-control-plane")
+		}, 3, "NAME_TAKEN", nil},
 		{"Network", func(t *testing.T, cl cluster) {
+			t.Helper()
 			docker(t, c.at, "network", "create", "cove-"+cl.name)
 			t.Cleanup(func() {
 				if out, err := c.at.Command(cleanupContext(t), "docker", "network", "rm", "cove-"+cl.name).CombinedOutput(); err != nil {
@@ -152,7 +156,10 @@ func TestTaken(t *testing.T) {
 				}
 			})
 		}, 3, "NAME_TAKEN", nil},
-		{"Port", func(t *testing.T, _ cluster) { hold(t, "-p", fmt.Sprintf("127.0.0.1:%d:80", port)) }, 4, "PORT_TAKEN", []string{"-f", file}},
+		{"Port", func(t *testing.T, _ cluster) {
+			t.Helper()
+			hold(t, "-p", fmt.Sprintf("127.0.0.1:%d:80", port))
+		}, 4, "PORT_TAKEN", []string{"-f", file}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			cl := cluster{c, "e2e-taken"}.in(t)

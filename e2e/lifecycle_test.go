@@ -91,7 +91,7 @@ cluster:
 	t.Run("Service", func(t *testing.T) { testService(cl.in(t)) })
 	t.Run("NodePort", func(t *testing.T) {
 		body := get(t, machine{}, fmt.Sprintf("http://127.0.0.1:%d/hostname", hostPort))
-		if !slices.Contains(podNames(cl.in(t), "app=web"), body) {
+		if !slices.Contains(webPods(cl.in(t)), body) {
 			t.Errorf("the published port is answered by %q, which is no pod of the service", body)
 		}
 	})
@@ -171,7 +171,7 @@ func testKubeconfig(cl cluster) {
 // testService asks each of the two pods to ask the service by its DNS name, and wants answers from both nodes.
 func testService(cl cluster) {
 	t := cl.t
-	pods := podNames(cl, "app=web")
+	pods := webPods(cl)
 	nodes := strings.Fields(cl.kubectl("get", "pods", "-l", "app=web", "-o", "jsonpath={.items[*].spec.nodeName}"))
 	if len(pods) != 2 || nodes[0] == nodes[1] {
 		t.Fatalf("pods %q are on nodes %q", pods, nodes)
@@ -197,7 +197,7 @@ func testService(cl cluster) {
 }
 
 func testExec(cl cluster) {
-	pod := podNames(cl, "app=web")[0]
+	pod := webPods(cl)[0]
 	if out := cl.kubectl("exec", pod, "--", "/agnhost", "--version"); !strings.Contains(out, "version") {
 		cl.t.Errorf("exec in the pod prints %q", out)
 	}
@@ -214,7 +214,7 @@ func testExec(cl cluster) {
 }
 
 func testLogs(cl cluster) {
-	pod := podNames(cl, "app=web")[0]
+	pod := webPods(cl)[0]
 	if out := cl.kubectl("logs", pod); !strings.Contains(out, "Started HTTP server on port 8080") {
 		cl.t.Errorf("the pod's log is %q", out)
 	}
@@ -241,7 +241,7 @@ func testPortForward(cl cluster) {
 	if err != nil || local == "" {
 		t.Fatalf("port-forward prints %q: %v", line, err)
 	}
-	if body := get(t, cl.at, "http://"+local+"/hostname"); !slices.Contains(podNames(cl, "app=web"), body) {
+	if body := get(t, cl.at, "http://"+local+"/hostname"); !slices.Contains(webPods(cl), body) {
 		t.Errorf("the forwarded port is answered by %q", body)
 	}
 	cancel()
@@ -260,13 +260,13 @@ func testRollout(cl cluster) {
 	edition := func() string {
 		return cl.kubectl("get", "deployment/web", "-o", "jsonpath={.spec.template.spec.containers[0].env[0].value}")
 	}
-	before := podNames(cl, "app=web")
+	before := webPods(cl)
 	cl.kubectl("set", "env", "deployment/web", "EDITION=second")
 	cl.kubectl("rollout", "status", "deployment/web", "--timeout=90s")
 	if got := edition(); got != "second" {
 		cl.t.Errorf("after the rollout the edition is %q", got)
 	}
-	for _, pod := range podNames(cl, "app=web") {
+	for _, pod := range webPods(cl) {
 		if slices.Contains(before, pod) {
 			cl.t.Errorf("pod %s has survived the rollout", pod)
 		}
@@ -315,10 +315,10 @@ func testDelete(cl cluster) {
 	cl.fails(3, "CLUSTER_NOT_FOUND", "delete", cl.name)
 }
 
-// podNames returns the names of the pods with a label that are not on their way out, in order.
-func podNames(cl cluster, label string) []string {
+// webPods returns the names of web's pods that are not on their way out, in order.
+func webPods(cl cluster) []string {
 	cl.t.Helper()
-	out := cl.kubectl("get", "pods", "-l", label, "-o",
+	out := cl.kubectl("get", "pods", "-l", "app=web", "-o",
 		`go-template={{range .items}}{{if not .metadata.deletionTimestamp}}{{.metadata.name}}{{"\n"}}{{end}}{{end}}`)
 	names := strings.Fields(out)
 	slices.Sort(names)

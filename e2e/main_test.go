@@ -66,7 +66,7 @@ func TestMain(m *testing.M) {
 }
 
 // onMachine takes the machine's engine for the test.
-func onMachine(t *testing.T) place {
+func onMachine(t *testing.T) machine {
 	t.Helper()
 	t.Parallel()
 	lanes.machine.Lock()

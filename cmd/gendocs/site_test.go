@@ -149,7 +149,7 @@ func accepts(args []string) error {
 		return nil
 	}
 	left := cmd.Flags().Args()
-	if cmd.HasSubCommands() && len(left) > 0 && cmd.Name() != "help" {
+	if cmd.HasAvailableSubCommands() && len(left) > 0 {
 		return fmt.Errorf("%q has no command %q", cmd.CommandPath(), left[0])
 	}
 	if err := cmd.ValidateArgs(left); err != nil {

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
-	"k8s.io/component-base/logs"
+	"k8s.io/klog/v2"
 	kubectl "k8s.io/kubectl/pkg/cmd"
 	cmdutil "k8s.io/kubectl/pkg/cmd/util"
 
@@ -134,7 +135,9 @@ func (f *Factory) kubectl(ctx context.Context, file string, args []string) (err 
 		WithWarningPrinter(streams)
 	flags.KubeConfig = &file
 	cmd := kubectl.NewKubectlCommand(kubectl.KubectlOptions{ConfigFlags: flags, IOStreams: streams, Arguments: append([]string{"kubectl"}, args...)})
-	logs.AddFlags(cmd.PersistentFlags())
+	verbosity := flag.NewFlagSet("kubectl", flag.ContinueOnError)
+	klog.InitFlags(verbosity)
+	cmd.PersistentFlags().AddGoFlag(verbosity.Lookup("v"))
 	cmd.SetArgs(append([]string{}, args...))
 	cmd.SetIn(f.IO.In)
 	cmd.SetOut(f.IO.Out)

@@ -58,17 +58,26 @@ func NodeImage(ctx context.Context, o Options) (Result, error) {
 		tag = "cove-node:" + version.Kubernetes
 	}
 	result := Result{Tag: tag, KubernetesVersion: version.Kubernetes, Content: b.content(version)}
-	if image, err := o.Engine.Image(ctx, tag); err == nil && !o.Fresh && image.Labels[LabelContent] == result.Content {
-		result.Skipped, result.Size = true, image.Size
-		return result, o.Emitter.Step(ctx, "image/load", "Load image "+tag, func(context.Context, *event.Reporter) error {
-			return event.Skip("the engine has it, made from the same content")
-		})
+	if !o.Fresh && b.upToDate(ctx, &result) {
+		return result, nil
 	}
 	parts, err := b.parts(ctx, nodeParts(version))
 	if err != nil {
 		return Result{}, err
 	}
 	return b.assemble(ctx, version, parts, result)
+}
+
+// upToDate reports whether the engine has the image already, made from the same content, and says so.
+func (b *builder) upToDate(ctx context.Context, r *Result) bool {
+	image, err := b.Engine.Image(ctx, r.Tag)
+	if err != nil || image.Labels[LabelContent] != r.Content {
+		return false
+	}
+	r.Skipped, r.Size = true, image.Size
+	return b.Emitter.Step(ctx, "image/load", "Load image "+r.Tag, func(context.Context, *event.Reporter) error {
+		return event.Skip("the engine has it, made from the same content")
+	}) == nil
 }
 
 // builder is one build.
