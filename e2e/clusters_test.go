@@ -16,7 +16,8 @@ import (
 
 // TestTwoClusters makes two clusters at the same time into the same kubeconfig, and deletes one from beside the other.
 func TestTwoClusters(t *testing.T) {
-	c := newCove(t, onMachine(t))
+	onMachine(t)
+	c := newCove(t, machine{})
 	one, two := c.newName("one"), c.newName("two")
 	var wg sync.WaitGroup
 	results := make([]result, 2)
@@ -62,7 +63,8 @@ func TestTwoClusters(t *testing.T) {
 
 // TestImageLoad loads an image from each kind of source, and runs pods with it on each node.
 func TestImageLoad(t *testing.T) {
-	c := newCove(t, onMachine(t))
+	onMachine(t)
+	c := newCove(t, machine{})
 	cl := c.create("load", "--workers", "1")
 	nodes := []string{cl.name + "-control-plane", cl.name + "-worker"}
 	t.Run("Engine", func(t *testing.T) {

@@ -13,7 +13,8 @@ import (
 // TestKindDocument gives cove a file that was written for kind, with every field that it honours, and looks for each in
 // the cluster.
 func TestKindDocument(t *testing.T) {
-	c := newCove(t, onMachine(t))
+	onMachine(t)
+	c := newCove(t, machine{})
 	shared := t.TempDir()
 	if err := os.WriteFile(filepath.Join(shared, "hello"), []byte("from the host"), 0o644); err != nil {
 		t.Fatal(err)
@@ -108,7 +109,8 @@ nodes:
 
 // TestRefusals gives cove documents that it cannot honour, and wants it to name what is wrong and to make nothing.
 func TestRefusals(t *testing.T) {
-	c := newCove(t, onMachine(t))
+	onMachine(t)
+	c := newCove(t, machine{})
 	for name, test := range map[string]struct {
 		document string
 		code     string

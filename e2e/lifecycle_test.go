@@ -42,7 +42,12 @@ spec:
     spec:
       terminationGracePeriodSeconds: 1
       topologySpreadConstraints:
-      - {maxSkew: 1, topologyKey: kubernetes.io/hostname, whenUnsatisfiable: DoNotSchedule, labelSelector: {matchLabels: {app: web}}}
+      - maxSkew: 1
+        topologyKey: kubernetes.io/hostname
+        whenUnsatisfiable: DoNotSchedule
+        labelSelector: {matchLabels: {app: web}}
+        matchLabelKeys: [pod-template-hash] # or a rollout's new pods find no place beside the old ones
+        nodeTaintsPolicy: Honor
       containers:
       - name: web
         image: ` + agnhostImage + `
@@ -64,7 +69,8 @@ spec: {type: NodePort, selector: {app: web}, ports: [{port: 80, targetPort: 8080
 
 // TestLifecycle makes a cluster of three nodes, uses it as people do, and deletes it.
 func TestLifecycle(t *testing.T) {
-	c := newCove(t, onMachine(t))
+	onMachine(t)
+	c := newCove(t, machine{})
 	if err := os.WriteFile(c.kubeconfig(), []byte(elsewhere), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -101,6 +107,9 @@ cluster:
 	t.Run("Job", func(t *testing.T) { testJob(cl.in(t)) })
 	t.Run("Rollout", func(t *testing.T) { testRollout(cl.in(t)) })
 	t.Run("Volume", func(t *testing.T) { testVolume(cl.in(t)) })
+	if t.Failed() {
+		return // and leave the cluster as evidence
+	}
 	t.Run("Delete", func(t *testing.T) { testDelete(cl.in(t)) })
 }
 

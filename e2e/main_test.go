@@ -66,14 +66,13 @@ func TestMain(m *testing.M) {
 }
 
 // onMachine takes the machine's engine for the test.
-func onMachine(t *testing.T) machine {
+func onMachine(t *testing.T) {
 	t.Helper()
 	t.Parallel()
 	lanes.machine.Lock()
 	t.Cleanup(lanes.machine.Unlock)
 	need(t, engineAnswers(t.Context()))
 	need(t, haveImage(t.Context(), machine{}, nodeImage()))
-	return machine{}
 }
 
 // onThrowAway takes the throw-away engine for the test, with the node image on it.

@@ -49,6 +49,7 @@ func TestRestart(t *testing.T) {
 		do   func(ctx context.Context, t *testing.T) error
 	}{
 		{"Containers", func(_ context.Context, t *testing.T) error {
+			t.Helper()
 			docker(t, e, append([]string{"stop"}, nodes...)...)
 			if s := cl.in(t).status(); s.State != "stopped" {
 				t.Errorf("a cluster whose containers are stopped is %s", s.State)

@@ -27,7 +27,12 @@ func TestReport(t *testing.T) {
 	if c.CoveMedian.Usable != 8 || c.KindMedian.Usable != 40 || c.Ratio.Usable != 0.2 {
 		t.Errorf("usable: medians %v and %v, ratio %v", c.CoveMedian.Usable, c.KindMedian.Usable, c.Ratio.Usable)
 	}
-	r := report{Engine: engineInfo{"20.10.24", "overlay2", "1", 2, 1 << 30}, Image: "cove-node:v1", PeerImage: "kindest/node:v1", Rounds: 3, Comparisons: []comparison{c}}
+	wantForms(t, report{Engine: engineInfo{"20.10.24", "overlay2", "1", 2, 1 << 30}, Image: "cove-node:v1", PeerImage: "kindest/node:v1", Rounds: 3, Comparisons: []comparison{c}})
+}
+
+// wantForms wants the report as the golden table, and as JSON.
+func wantForms(t *testing.T, r report) {
+	t.Helper()
 	var table bytes.Buffer
 	if err := r.write(&table, "table"); err != nil {
 		t.Fatal(err)

@@ -6,13 +6,13 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 	kubectl "k8s.io/kubectl/pkg/cmd"
 	cmdutil "k8s.io/kubectl/pkg/cmd/util"
@@ -67,32 +67,17 @@ func runKubectl(ctx context.Context, f *Factory, o *kubectlOptions) error {
 			return fault.Wrap(fault.EngineFailed, err, "cannot reach the API of cluster %q", name)
 		}
 	}
-	access.Context.Name = name
-	// kubectl takes its credentials from files only.
-	dir, err := os.MkdirTemp("", "cove-kubectl-")
-	if err != nil {
-		return fault.Wrap(fault.FileUnwritable, err, "cannot run kubectl")
-	}
-	defer os.RemoveAll(dir)
-	data, err := kubeconfig.Bytes(access.Context)
-	if err != nil {
-		return err
-	}
-	file := filepath.Join(dir, "config")
-	if err := os.WriteFile(file, data, 0o600); err != nil {
-		return fault.Wrap(fault.FileUnwritable, err, "cannot run kubectl")
-	}
-	return f.waitKubectl(ctx, file, o.args)
+	return f.waitKubectl(ctx, access.Context, o.args)
 }
 
 // kubectlGrace is how long kubectl has to put the terminal right after an interrupt.
 const kubectlGrace = 2 * time.Second
 
 // waitKubectl runs kubectl to its end, or until ctx ends: not all of its commands look at their context.
-func (f *Factory) waitKubectl(ctx context.Context, file string, args []string) error {
+func (f *Factory) waitKubectl(ctx context.Context, to kubeconfig.Context, args []string) error {
 	result := make(chan error, 1)
 	go func() {
-		result <- guard(func() error { return f.kubectl(ctx, file, args) })
+		result <- guard(func() error { return f.kubectl(ctx, to, args) })
 	}()
 	select {
 	case err := <-result:
@@ -110,7 +95,7 @@ func (f *Factory) waitKubectl(ctx context.Context, file string, args []string) e
 type kubectlEnd struct{ status int }
 
 // kubectl runs kubectl. Its errors are printed by itself.
-func (f *Factory) kubectl(ctx context.Context, file string, args []string) (err error) {
+func (f *Factory) kubectl(ctx context.Context, to kubeconfig.Context, args []string) (err error) {
 	streams := genericiooptions.IOStreams{In: f.IO.In, Out: f.IO.Out, ErrOut: f.IO.ErrOut}
 	cmdutil.BehaviorOnFatal(func(message string, status int) {
 		if message != "" {
@@ -131,10 +116,11 @@ func (f *Factory) kubectl(ctx context.Context, file string, args []string) (err 
 			}
 		}
 	}()
-	flags := genericclioptions.NewConfigFlags(true).WithDeprecatedPasswordFlag().WithDiscoveryBurst(300).WithDiscoveryQPS(50).
-		WithWarningPrinter(streams)
-	flags.KubeConfig = &file
-	cmd := kubectl.NewKubectlCommand(kubectl.KubectlOptions{ConfigFlags: flags, IOStreams: streams, Arguments: append([]string{"kubectl"}, args...)})
+	connection := kubectlFlags(to).WithWarningPrinter(streams)
+	cmd := kubectl.NewKubectlCommand(kubectl.KubectlOptions{
+		ConfigFlags: connection, IOStreams: streams, Arguments: append([]string{"kubectl"}, args...),
+	})
+	f.replaceVersion(cmd, connection)
 	verbosity := flag.NewFlagSet("kubectl", flag.ContinueOnError)
 	klog.InitFlags(verbosity)
 	cmd.PersistentFlags().AddGoFlag(verbosity.Lookup("v"))
@@ -147,4 +133,19 @@ func (f *Factory) kubectl(ctx context.Context, file string, args []string) (err 
 		cmdutil.CheckErr(err)
 	}
 	return nil
+}
+
+// kubectlFlags are kubectl's own flags, with the cluster in the place of a kubeconfig: that would have to be a file, with
+// a key in it, and not all of kubectl's ways to end would leave the time to remove it.
+func kubectlFlags(to kubeconfig.Context) *genericclioptions.ConfigFlags {
+	// Without the flags for passwords, for with them a user that no file names would be asked for one.
+	flags := genericclioptions.NewConfigFlags(true).WithDiscoveryBurst(300).WithDiscoveryQPS(50)
+	none, server := os.DevNull, to.Server
+	flags.KubeConfig, flags.APIServer = &none, &server
+	return flags.WithWrapConfigFn(func(c *rest.Config) *rest.Config {
+		c.Host, c.TLSClientConfig = to.Server, rest.TLSClientConfig{
+			ServerName: to.TLSServerName, CAData: to.CA, CertData: to.ClientCert, KeyData: to.ClientKey,
+		}
+		return c
+	})
 }

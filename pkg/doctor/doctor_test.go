@@ -200,7 +200,7 @@ func TestFaults(t *testing.T) {
 		{"no bridge netfilter", drop("proc/sys/net/bridge/bridge-nf-call-iptables"), "kernel-bridge", Warn, "", "br_netfilter", "modprobe br_netfilter"},
 		{"loopback DNS only", drop("run/systemd/resolve/resolv.conf"), "dns", Warn, "", "only 127.0.0.53", "daemon.json"},
 		{"no DNS", drop("run/systemd/resolve/resolv.conf", "etc/resolv.conf"), "dns", Warn, "", "no server", ""},
-		{"VPN takes all", set("proc/net/route", "tun0\t00000080\t00000000\t0001\t0\t0\t0\t00000080\t0\t0\t0\ntun0\t00000000\t00000000\t0001\t0\t0\t0\t00000080\t0\t0\t0\n"), "subnets", Fail, fault.NetworkExhausted, "0 of", "VPN"},
+		{"VPN takes all", set("proc/net/route", "tun0\t00000080\t00000000\t0001\t0\t0\t0\t00000080\t0\t0\t0\ntun0\t00000000\t00000000\t0001\t0\t0\t0\t00000080\t0\t0\t0\n"), "subnets", Fail, fault.NetworkExhausted, "none", "VPN"},
 		{"no image", func(e *Env, _ *engine.Info, _ fstest.MapFS) { e.KubernetesVersion = "v1.35.4" }, "image", Warn, "", "cove-node:v1.35.4, kindest/node:v1.35.4", "build node-image"},
 		{"leftovers", func(e *Env, _ *engine.Info, _ fstest.MapFS) {
 			e.Incomplete = func(context.Context) ([]string, error) { return []string{"a", "b"}, nil }
@@ -293,14 +293,23 @@ func TestSubnetsOfClustersCount(t *testing.T) {
 		}
 		return ""
 	}
-	// 14*256 + 56*256 + 256, without the route to 192.168.2.0/24.
-	if got := free(); got != "18175 of 18176" {
+	if got := free(); got != "172.18.0.0/24 and more" {
 		t.Errorf("got %s", got)
 	}
 	env.Engine = fakeEngine{info: goodInfo(), networks: []engine.Network{
-		{Name: "cove-a", Subnet: netip.MustParsePrefix("172.18.0.0/16")}, {Name: "cove-b", Subnet: netip.MustParsePrefix("10.200.7.0/24")},
+		{Name: "cove-a", Subnet: netip.MustParsePrefix("172.16.0.0/12")}, {Name: "cove-b", Subnet: netip.MustParsePrefix("10.200.0.0/24")},
 	}}
-	if got := free(); got != "17918 of 18176" {
+	if got := free(); got != "10.200.1.0/24 and more" {
+		t.Errorf("got %s", got)
+	}
+	env.Engine = fakeEngine{info: goodInfo(), networks: []engine.Network{
+		{Subnet: netip.MustParsePrefix("172.16.0.0/12")}, {Subnet: netip.MustParsePrefix("10.0.0.0/8")},
+		{Subnet: netip.MustParsePrefix("192.168.0.0/17")}, {Subnet: netip.MustParsePrefix("192.168.128.0/18")},
+		{Subnet: netip.MustParsePrefix("192.168.192.0/19")}, {Subnet: netip.MustParsePrefix("192.168.224.0/20")},
+		{Subnet: netip.MustParsePrefix("192.168.240.0/21")}, {Subnet: netip.MustParsePrefix("192.168.248.0/22")},
+		{Subnet: netip.MustParsePrefix("192.168.252.0/23")},
+	}}
+	if got := free(); got != "only 192.168.254.0/24, 192.168.255.0/24" {
 		t.Errorf("got %s", got)
 	}
 }

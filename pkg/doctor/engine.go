@@ -2,12 +2,12 @@ package doctor
 
 import (
 	"context"
-	"fmt"
 	"io/fs"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/cove-k8s/cove/pkg/engine"
 	"github.com/cove-k8s/cove/pkg/fault"
 )
 
@@ -168,45 +168,36 @@ func checkAppArmor(_ context.Context, h *host) finding {
 	return f
 }
 
-// privateRanges are where cove looks for a cluster's network, a /24 each: the engine adapter's choice.
-func privateRanges() []ipRange {
-	return []ipRange{
-		{from: ip(172, 18, 0), to: ip(172, 31, 255)},
-		{from: ip(10, 200, 0), to: ip(10, 255, 255)},
-		{from: ip(192, 168, 0), to: ip(192, 168, 255)},
-	}
-}
-
 // fewSubnets is where a warning is due.
 const fewSubnets = 4
 
-// checkSubnets counts the /24 that neither a cluster nor, where it is known, a route of the host takes. Networks of the
-// engine that are not cove's are among the routes.
+// checkSubnets looks for what a cluster's network can be: a subnet that neither another cluster nor, where it is known, a
+// route of the host takes. Networks of the engine that are not cove's are among the routes.
 func checkSubnets(ctx context.Context, h *host) finding {
 	f := finding{
-		need: "a private /24 that nothing else uses",
+		status: OK, need: "a private /24 that nothing else uses",
 		cure: "remove unused networks with `docker network prune`, or end the VPN that routes all private addresses",
 	}
-	taken, err := takenPrefixes(ctx, h)
+	taken, err := takenSubnets(ctx, h)
 	if err != nil {
 		f.status, f.value, f.code = Fail, err.Error(), fault.CodeOf(err)
 		return f
 	}
-	free, total := 0, 0
-	for _, r := range privateRanges() {
-		for at := r.from; at <= r.to; at++ {
-			total++
-			if !slices.ContainsFunc(taken, func(p ipRange) bool { return p.from <= at && at <= p.to }) {
-				free++
-			}
+	var free []string
+	for range fewSubnets {
+		next := engine.FreeSubnet(taken)
+		if !next.IsValid() {
+			break
 		}
+		free, taken = append(free, next.String()), append(taken, next)
 	}
-	f.status, f.value = OK, fmt.Sprintf("%d of %d", free, total)
-	if free < fewSubnets {
-		f.status = Warn
-	}
-	if free == 0 {
-		f.status = Fail
+	switch len(free) {
+	case 0:
+		f.status, f.value = Fail, "none"
+	case fewSubnets:
+		f.value = free[0] + " and more"
+	default:
+		f.status, f.value = Warn, "only "+strings.Join(free, ", ")
 	}
 	return f
 }

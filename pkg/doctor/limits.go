@@ -112,7 +112,7 @@ func checkFileHandles(_ context.Context, h *host) finding {
 
 // openFiles is what containerd and etcd need for each process; the lower number is where they stop working.
 const (
-	openFilesGood  = 65536
+	openFilesGood  = 8192
 	openFilesLeast = 1024
 )
 

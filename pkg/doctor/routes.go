@@ -12,31 +12,16 @@ import (
 	"github.com/cove-k8s/cove/pkg/engine"
 )
 
-// ipRange is a range of /24 networks, both ends included, each by its first 24 bits.
-type ipRange struct{ from, to uint32 }
-
-func ip(a, b, c uint32) uint32 { return a<<16 | b<<8 | c }
-
-// rangeOf returns the /24 networks that a prefix touches.
-func rangeOf(p netip.Prefix) ipRange {
-	a := p.Masked().Addr().As4()
-	first := binary.BigEndian.Uint32(a[:]) >> 8
-	if p.Bits() >= 24 {
-		return ipRange{first, first}
-	}
-	return ipRange{first, first + 1<<(24-p.Bits()) - 1}
-}
-
-// takenPrefixes returns what clusters and the host's routes take.
-func takenPrefixes(ctx context.Context, h *host) ([]ipRange, error) {
+// takenSubnets returns what clusters and the host's routes take.
+func takenSubnets(ctx context.Context, h *host) ([]netip.Prefix, error) {
 	networks, err := h.Engine.Networks(ctx, engine.Selector{})
 	if err != nil {
 		return nil, err
 	}
-	var taken []ipRange
+	var taken []netip.Prefix
 	for _, n := range networks {
-		if n.Subnet.IsValid() && n.Subnet.Addr().Is4() {
-			taken = append(taken, rangeOf(n.Subnet))
+		if n.Subnet.IsValid() {
+			taken = append(taken, n.Subnet)
 		}
 	}
 	if !h.local {
@@ -44,9 +29,7 @@ func takenPrefixes(ctx context.Context, h *host) ([]ipRange, error) {
 	}
 	// A host without IPv4 has no such file, and no routes that matter.
 	if data, err := fs.ReadFile(h.FS, "proc/net/route"); err == nil {
-		for _, p := range parseRoutes(string(data)) {
-			taken = append(taken, rangeOf(p))
-		}
+		taken = append(taken, parseRoutes(string(data))...)
 	}
 	return taken, nil
 }

@@ -55,7 +55,7 @@ func TestApplyInWaves(t *testing.T) {
 			"/apis/rbac.authorization.k8s.io/v1/clusterroles/web", "/apis/apps/v1/namespaces/mine/deployments/web",
 		} {
 			f.on("PATCH "+path, func(w http.ResponseWriter, r *http.Request) {
-				pause(r.Context(), time.Second) //nolint:errcheck // each takes a second
+				_ = pause(r.Context(), time.Second) // each takes a second
 				raw, _ := io.ReadAll(r.Body)
 				mu.Lock()
 				var body object
@@ -182,7 +182,7 @@ func TestApplyEnds(t *testing.T) {
 		if !fault.Is(err, fault.APITimeout) || !strings.Contains(err.Error(), "connection refused") {
 			t.Errorf("got %v", err)
 		}
-		if err = c.Apply(interrupted(t, time.Second), objs); !errors.Is(err, errStop) {
+		if err = c.Apply(interrupted(t), objs); !errors.Is(err, errStop) {
 			t.Errorf("got %v", err)
 		}
 	})

@@ -88,7 +88,7 @@ func TestWaitAPIInterrupted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, c := newFakeAPI(t)
 		f.setDown(true)
-		err := c.WaitAPI(interrupted(t, time.Second), nil)
+		err := c.WaitAPI(interrupted(t), nil)
 		if !errors.Is(err, errStop) || strings.Contains(err.Error(), "in time") {
 			t.Errorf("got %v", err)
 		}

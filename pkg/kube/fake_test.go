@@ -178,12 +178,8 @@ type logged struct {
 	event   object
 }
 
-func newStore(apiVersion, kind string, items ...object) *store {
-	s := &store{apiVersion: apiVersion, kind: kind, items: map[string]object{}, version: 1, changed: make(chan struct{}), cut: make(chan struct{})}
-	for _, o := range items {
-		s.put(o)
-	}
-	return s
+func newStore(apiVersion, kind string) *store {
+	return &store{apiVersion: apiVersion, kind: kind, items: map[string]object{}, version: 1, changed: make(chan struct{}), cut: make(chan struct{})}
 }
 
 // named returns an object of the store's kind with the fields of more.
@@ -318,11 +314,11 @@ func within(t *testing.T, d time.Duration) context.Context {
 
 var errStop = errors.New("stop")
 
-// interrupted returns a context that is cancelled with errStop after d.
-func interrupted(t *testing.T, d time.Duration) context.Context {
+// interrupted returns a context that is cancelled with errStop after a second.
+func interrupted(t *testing.T) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithCancelCause(t.Context())
-	time.AfterFunc(d, func() { cancel(errStop) })
+	time.AfterFunc(time.Second, func() { cancel(errStop) })
 	t.Cleanup(func() { cancel(nil) })
 	return ctx
 }

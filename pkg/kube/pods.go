@@ -53,6 +53,10 @@ func podHealth(p *corev1.Pod) (healthy bool, reason string) {
 			return false, "not scheduled: " + c.Message
 		}
 	}
+	// The kubelet tells late that the containers of a static pod are ready; that they run without trouble is known at once.
+	if _, static := p.Annotations[corev1.MirrorPodAnnotationKey]; static && p.Status.Phase == corev1.PodRunning {
+		return true, ""
+	}
 	if p.Status.Message != "" {
 		return false, fmt.Sprintf("%s, %s: %s", strings.ToLower(string(p.Status.Phase)), p.Status.Reason, p.Status.Message)
 	}

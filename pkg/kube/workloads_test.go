@@ -78,7 +78,7 @@ func TestWaitWorkloadsEnds(t *testing.T) {
 			wantParts(t, q, "involvedObject.name%3Dweb-1", "type%3DWarning")
 		}
 		before := len(f.seen("/pods"))
-		if err := c.WaitWorkloads(interrupted(t, time.Second), refs, nil); !errors.Is(err, errStop) {
+		if err := c.WaitWorkloads(interrupted(t), refs, nil); !errors.Is(err, errStop) {
 			t.Errorf("got %v", err)
 		}
 		if after := len(f.seen("/pods")); after != before {

@@ -146,8 +146,10 @@ func KubeletPatch(c Cluster, n Node) ([]byte, error) {
 }
 
 // SkipPhases returns the phases of kubeadm init that cove leaves out, sorted: it has checked the host itself, applies the
-// addons beside kubeadm, and needs no command to join by.
-func SkipPhases() []string { return []string{phaseAddon, "kubelet-finalize", "preflight", "show-join-command"} }
+// addons beside kubeadm, has no reason to restart a kubelet that has just begun, and needs no command to join by.
+func SkipPhases() []string {
+	return []string{phaseAddon, "kubelet-finalize", "preflight", "show-join-command"}
+}
 
 // Phases of kubeadm init that deploy addons.
 const (

@@ -50,9 +50,12 @@ type state struct {
 // write makes the whole state and returns the snapshots' IDs.
 func write(ctx context.Context, s Spec) (map[string]string, error) {
 	ctx = namespaces.WithNamespace(ctx, namespace)
-	st, err := open(ctx, s.Root)
+	st, err := open(s.Root)
 	if err != nil {
 		return nil, err
+	}
+	if err := st.layOut(ctx); err != nil {
+		return nil, errors.Join(err, st.close())
 	}
 	for _, image := range s.Images {
 		if err := st.add(ctx, image); err != nil {
@@ -73,7 +76,8 @@ func write(ctx context.Context, s Spec) (map[string]string, error) {
 	return st.ids, nil
 }
 
-func open(ctx context.Context, root string) (*state, error) {
+// open opens the state below root, or a new one.
+func open(root string) (*state, error) {
 	if err := os.MkdirAll(filepath.Join(root, metadataDir), 0o711); err != nil { //nolint:gosec // as containerd has it
 		return nil, fmt.Errorf("cannot make the state's directory: %w", err)
 	}
@@ -99,16 +103,21 @@ func open(ctx context.Context, root string) (*state, error) {
 	}
 	st := &state{bolt: db, store: store, snapshots: sn, ids: map[string]string{}}
 	st.db = metadata.NewDB(db, blobs, map[string]snapshots.Snapshotter{snapshotter: sn})
+	return st, nil
+}
+
+// layOut makes an empty database what containerd expects.
+func (st *state) layOut(ctx context.Context) error {
 	if err := st.db.Init(ctx); err != nil {
-		return nil, fmt.Errorf("cannot lay out the metadata: %w", err)
+		return fmt.Errorf("cannot lay out the metadata: %w", err)
 	}
-	err = st.db.Update(func(tx *bolt.Tx) error {
+	err := st.db.Update(func(tx *bolt.Tx) error {
 		return metadata.NewNamespaceStore(tx).Create(ctx, namespace, nil)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("cannot make namespace %s: %w", namespace, err)
+		return fmt.Errorf("cannot make namespace %s: %w", namespace, err)
 	}
-	return st, nil
+	return nil
 }
 
 func (st *state) close() error {

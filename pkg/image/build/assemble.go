@@ -148,28 +148,40 @@ func (b *builder) topTree(v version, parts map[string]string, s seed) (tree, err
 	t.symlink("usr/local/bin/entrypoint", "cove-node")
 	t.symlink("usr/local/bin/systemctl", "cove-node")
 	t.bytes(seedArchive, s.archive)
+	files, err := b.nodeFiles(v)
+	if err != nil {
+		return nil, err
+	}
+	for name, data := range files {
+		t.bytes(name, data)
+	}
+	for _, dir := range []string{"etc/cni/net.d", "etc/containerd/certs.d", "etc/kubernetes/manifests", "opt/cni/bin"} {
+		t.dir(dir, 0o755)
+	}
+	return t, nil
+}
+
+// nodeFiles are the node's configuration and what it says of itself, by path.
+func (b *builder) nodeFiles(v version) (map[string][]byte, error) {
 	facts, err := factsJSON(v.facts(b.arch))
 	if err != nil {
 		return nil, err
 	}
-	t.bytes("kind/cove-image.json", append(facts, '\n'))
-	t.bytes("kind/version", []byte(v.Kubernetes+"\n"))
+	files := map[string][]byte{
+		"kind/cove-image.json": append(facts, '\n'),
+		"kind/version":         []byte(v.Kubernetes + "\n"),
+	}
 	values := map[string]string{"PAUSE": v.pauseImage(), "FLANNEL": flannelImage(), "LOCAL_PATH": localPathImage(), "HELPER": helperImage()}
 	for to, file := range map[string]string{
 		"etc/containerd/config.toml":          "containerd.toml",
 		"kind/manifests/default-cni.yaml":     "default-cni.yaml",
 		"kind/manifests/default-storage.yaml": "default-storage.yaml",
 	} {
-		data, err := b.tree.file(file, values)
-		if err != nil {
+		if files[to], err = b.tree.file(file, values); err != nil {
 			return nil, err
 		}
-		t.bytes(to, data)
 	}
-	for _, dir := range []string{"etc/cni/net.d", "etc/containerd/certs.d", "etc/kubernetes/manifests", "opt/cni/bin"} {
-		t.dir(dir, 0o755)
-	}
-	return t, nil
+	return files, nil
 }
 
 // addPapers adds the licences of all that is compiled, and the bill of materials. Debian's own copyright files are where

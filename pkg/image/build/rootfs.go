@@ -31,7 +31,7 @@ func rootfsPackages() []string {
 // packages installable. Copyright files and the list of packages stay.
 func dropped(name string) bool {
 	if strings.HasPrefix(name, "usr/share/doc/") {
-		return strings.Count(name, "/") > 2 && path.Base(name) != "copyright"
+		return strings.Count(name, "/") > 3 && path.Base(name) != "copyright"
 	}
 	for _, p := range droppedPrefixes() {
 		if name == p || strings.HasPrefix(name, p+"/") {
