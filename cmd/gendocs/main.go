@@ -40,8 +40,8 @@ func run(dir string) error {
 func generate(root string) ([]page, error) {
 	makers := []func(string) (page, error){cliPage, configPage, errorsPage, eventsPage}
 	pages := make([]page, 0, len(makers))
-	for _, make := range makers {
-		p, err := make(root)
+	for _, maker := range makers {
+		p, err := maker(root)
 		if err != nil {
 			return nil, err
 		}

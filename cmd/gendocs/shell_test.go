@@ -157,47 +157,60 @@ func commands(line string) [][]string {
 	return calls
 }
 
-// split splits a line for a shell into commands, and these into words, as far as pages need it.
+// splitter splits a line for a shell into commands, and these into words, as far as pages need it.
+type splitter struct {
+	commands   [][]string
+	words      []string
+	word       string
+	begun      bool // a word has
+	quote      rune // that the word is within
+	redirected bool // the next word is a file
+}
+
 func split(line string) [][]string {
-	var all [][]string
-	var words []string
-	word, begun, quote, redirected := "", false, rune(0), false
-	endWord := func() {
-		if begun && !redirected {
-			words = append(words, word)
-		}
-		redirected = redirected && !begun
-		word, begun = "", false
-	}
-	endCommand := func() {
-		endWord()
-		if len(words) > 0 {
-			all = append(all, words)
-		}
-		words, redirected = nil, false
-	}
+	s := &splitter{}
 	for _, r := range line {
-		switch {
-		case quote != 0 && r == quote:
-			quote = 0
-		case quote != 0:
-			word += string(r)
-		case r == '"' || r == '\'':
-			quote, begun = r, true
-		case r == ' ' || r == '\t':
-			endWord()
-		case strings.ContainsRune("|&;()", r):
-			endCommand()
-		case r == '>' || r == '<':
-			endWord()
-			redirected = true
-		case r == '#' && !begun:
-			endCommand()
-			return all
-		default:
-			word, begun = word+string(r), true
+		if s.quote == 0 && r == '#' && !s.begun {
+			break
 		}
+		s.take(r)
 	}
-	endCommand()
-	return all
+	s.endCommand()
+	return s.commands
+}
+
+func (s *splitter) take(r rune) {
+	switch {
+	case s.quote != 0 && r == s.quote:
+		s.quote = 0
+	case s.quote != 0:
+		s.word += string(r)
+	case r == '"' || r == '\'':
+		s.quote, s.begun = r, true
+	case r == ' ' || r == '\t':
+		s.endWord()
+	case strings.ContainsRune("|&;()", r):
+		s.endCommand()
+	case r == '>' || r == '<':
+		s.endWord()
+		s.redirected = true
+	default:
+		s.word, s.begun = s.word+string(r), true
+	}
+}
+
+func (s *splitter) endWord() {
+	if s.begun && !s.redirected {
+		s.words = append(s.words, s.word)
+	}
+	s.redirected = s.redirected && !s.begun
+	s.word, s.begun = "", false
+}
+
+func (s *splitter) endCommand() {
+	s.endWord()
+	if len(s.words) > 0 {
+		s.commands = append(s.commands, s.words)
+	}
+	s.words, s.redirected = nil, false
 }

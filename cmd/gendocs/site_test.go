@@ -183,50 +183,71 @@ func imported(t *testing.T) map[string]bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	moduleOf := func(pkg string) string {
-		best := ""
-		for _, r := range mod.Require {
-			if path := r.Mod.Path; (pkg == path || strings.HasPrefix(pkg, path+"/")) && len(path) > len(best) {
-				best = path
-			}
-		}
-		return best
-	}
 	used := map[string]bool{}
-	err = filepath.WalkDir(repository, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if d.IsDir() {
-			_, statErr := os.Stat(filepath.Join(path, "go.mod"))
-			if name := d.Name(); path != repository && (statErr == nil || name[0] == '.' || name == "testdata" || name == "artifacts") {
-				return fs.SkipDir // a module of its own, or no code of this one
-			}
-			return nil
-		}
-		if !strings.HasSuffix(path, ".go") {
-			return nil
-		}
-		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
-		if err != nil {
-			return err
-		}
-		for _, spec := range file.Imports {
-			pkg, err := strconv.Unquote(spec.Path.Value)
-			if err != nil {
-				return err
-			}
+	for _, path := range goFiles(t) {
+		for _, pkg := range importsOf(t, path) {
 			first, _, _ := strings.Cut(pkg, "/")
-			if module := moduleOf(pkg); module != "" {
+			if module := moduleOf(mod, pkg); module != "" {
 				used[module] = true
 			} else if strings.Contains(first, ".") && !strings.HasPrefix(pkg, mod.Module.Mod.Path) {
 				t.Errorf("%s imports %s, which no module of go.mod has", path, pkg)
 			}
+		}
+	}
+	return used
+}
+
+// moduleOf returns the module of go.mod that has the package, or nothing.
+func moduleOf(mod *modfile.File, pkg string) string {
+	best := ""
+	for _, r := range mod.Require {
+		if path := r.Mod.Path; (pkg == path || strings.HasPrefix(pkg, path+"/")) && len(path) > len(best) {
+			best = path
+		}
+	}
+	return best
+}
+
+// goFiles returns the Go files of the main module, whatever their build tags.
+func goFiles(t *testing.T) []string {
+	t.Helper()
+	var files []string
+	err := filepath.WalkDir(repository, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && path != repository && foreign(path, d.Name()):
+			return fs.SkipDir
+		case !d.IsDir() && strings.HasSuffix(path, ".go"):
+			files = append(files, path)
 		}
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return used
+	return files
+}
+
+// foreign says whether a folder is a module of its own, or has no code that is compiled.
+func foreign(path, name string) bool {
+	_, err := os.Stat(filepath.Join(path, "go.mod"))
+	return err == nil || name[0] == '.' || name[0] == '_' || name == "testdata" || name == "artifacts"
+}
+
+func importsOf(t *testing.T, path string) []string {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pkgs []string
+	for _, spec := range file.Imports {
+		pkg, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pkgs = append(pkgs, pkg)
+	}
+	return pkgs
 }

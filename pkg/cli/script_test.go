@@ -3,28 +3,183 @@ package cli_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/cove-k8s/cove/pkg/cli"
+	"github.com/cove-k8s/cove/pkg/cluster/clustertest"
+	"github.com/cove-k8s/cove/pkg/engine"
+	"github.com/cove-k8s/cove/pkg/engine/enginetest"
+	"github.com/cove-k8s/cove/pkg/fault"
+	"github.com/cove-k8s/cove/pkg/image/build"
 )
 
-// TestMain makes this test binary the cove command when a script calls it so.
+// TestMain makes this test binary the cove command, and a tool for its engine, when a script calls it so.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"cove": cove})
+	testscript.Main(m, map[string]func(){"cove": cove, "engine": engineTool})
 }
 
 func cove() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
-	os.Exit(cli.Main(ctx, cli.NewFactory(), os.Args[1:]))
+	os.Exit(cli.Main(ctx, factory(), os.Args[1:]))
+}
+
+// Variables that say how the world of a script is, beside enginetest.EnvState. Without that one it is the real one.
+const (
+	envKube     = "FAKE_KUBE"     // calls of the API that fail: "WaitAPI", or that hang: "WaitWorkloads=hang"
+	envRegistry = "FAKE_REGISTRY" // "on": a registry tells the size of images
+	envBuild    = "FAKE_BUILD"    // the code by which builds of node images fail
+	envHost     = "FAKE_HOST"     // the engine's host's root directory
+	envKill     = "FAKE_KILL"     // the call of the API at which the process is killed
+)
+
+// factory is that of a process in a script: its engine is fake, and so is what runs in the nodes.
+func factory() *cli.Factory {
+	f := cli.NewFactory()
+	path := os.Getenv(enginetest.EnvState)
+	if path == "" {
+		return f
+	}
+	fake, err := enginetest.Open(path)
+	check(err)
+	world := clustertest.New(fake)
+	for call := range strings.FieldsSeq(os.Getenv(envKube)) {
+		name, how, _ := strings.Cut(call, "=")
+		world.Fail[name] = errors.New("injected")
+		if how == "hang" {
+			world.Fail[name] = &clustertest.HangError{}
+		}
+	}
+	world.OnCall = func(name string) {
+		if name == os.Getenv(envKill) {
+			check(syscall.Kill(os.Getpid(), syscall.SIGKILL))
+			select {}
+		}
+	}
+	f.Engine = func(context.Context, string) (engine.Engine, error) { return fake, nil }
+	f.Connect = world.Connect
+	f.Host = os.DirFS(os.Getenv(envHost))
+	f.LookPath = func(string) (string, error) { return "", exec.ErrNotFound }
+	f.RegistrySize = func(context.Context, string, string) (int64, error) {
+		if os.Getenv(envRegistry) == "on" {
+			return 412_000_000, nil
+		}
+		return 0, errors.New("no such host")
+	}
+	f.BuildImage = func(_ context.Context, o build.Options) (build.Result, error) {
+		if code := os.Getenv(envBuild); code != "" {
+			return build.Result{}, fault.New(fault.Code(code), "cannot build the node image")
+		}
+		r := build.Result{Tag: o.Tag, KubernetesVersion: o.KubernetesVersion, Size: 461_000_000}
+		if r.KubernetesVersion == "" {
+			r.KubernetesVersion = clustertest.Version
+		}
+		if r.Tag == "" {
+			r.Tag = "cove-node:" + r.KubernetesVersion
+		}
+		if o.Compressed {
+			r.Compressed = 152_000_000
+		}
+		clustertest.AddNodeImage(fake, r.Tag, true)
+		return r, nil
+	}
+	return f
+}
+
+func check(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(100)
+	}
+}
+
+// engineTool is the script program `engine`: it sets up the fake engine, and looks into it.
+//
+//	engine image NAME [own|kind|plain]        give it an image: a node image of cove's, of kind's layout, or no node image
+//	engine registry NAME                      make an image that can be pulled
+//	engine fail OPERATION CODE MESSAGE        let an operation fail: engine fail 'StartNode dev-worker' PORT_TAKEN 'in use'
+//	engine info KEY=VALUE...                  change what it says of itself
+//	engine port PORT                          take a port of its host
+//	engine network NAME | stop NODE | crash NODE
+//	engine left | operations                  print what there is of clusters, or what was done
+func engineTool() {
+	fake, err := enginetest.Open(os.Getenv(enginetest.EnvState))
+	check(err)
+	args := os.Args[2:]
+	ctx := context.Background()
+	switch os.Args[1] {
+	case "image":
+		kind := append(args, "own")[1]
+		if kind == "plain" {
+			fake.AddImage(engine.Image{Names: args[:1]}, nil)
+		} else {
+			clustertest.AddNodeImage(fake, args[0], kind == "own")
+		}
+	case "registry":
+		fake.AddRegistryImage(engine.Image{Names: args, Size: 1_000_000_000})
+	case "fail":
+		fake.FailOn(args[0], fault.Code(args[1]), args[2])
+	case "info":
+		info, err := fake.Info(ctx)
+		check(err)
+		for _, a := range args {
+			check(setInfo(&info, a))
+		}
+		fake.SetInfo(info)
+	case "port":
+		port, err := strconv.ParseUint(args[0], 10, 16)
+		check(err)
+		fake.TakePort(engine.Port{HostIP: "127.0.0.1", HostPort: uint16(port), Protocol: "tcp"})
+	case "network":
+		_, err := fake.CreateNetwork(ctx, engine.NetworkSpec{Name: args[0], Cluster: "another", Run: "another"})
+		check(err)
+	case "stop":
+		check(fake.StopNode(ctx, args[0], time.Second))
+	case "crash":
+		check(fake.Crash(args[0], 137, "out of memory"))
+	case "left":
+		for _, line := range clustertest.New(fake).Left() {
+			fmt.Println(line)
+		}
+	case "operations":
+		for _, line := range fake.Operations() {
+			fmt.Println(line)
+		}
+	default:
+		check(fmt.Errorf("engine: unknown command %q", os.Args[1]))
+	}
+	check(fake.Save(os.Getenv(enginetest.EnvState)))
+}
+
+func setInfo(info *engine.Info, setting string) error {
+	key, value, _ := strings.Cut(setting, "=")
+	var err error
+	switch key {
+	case "version":
+		info.Version = value
+	case "cgroup-driver":
+		info.CgroupDriver = value
+	case "memory":
+		info.MemoryBytes, err = strconv.ParseInt(value, 10, 64)
+	case "kernel":
+		info.Kernel = value
+	case "host":
+		info.Host = value
+	default:
+		err = fmt.Errorf("engine: unknown setting %q", key)
+	}
+	return err
 }
 
 // TestScripts runs testdata/script/*.txtar. With COVE_UPDATE_SCRIPTS=1 it rewrites the files that `cmp` compares with.
@@ -35,10 +190,18 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		UpdateScripts:       os.Getenv("COVE_UPDATE_SCRIPTS") != "",
 		Setup: func(env *testscript.Env) error {
-			env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
+			home := filepath.Join(env.WorkDir, "home")
+			env.Setenv("HOME", home)
+			env.Setenv("KUBECONFIG", filepath.Join(home, "kubeconfig"))
 			env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "config"))
 			env.Setenv("XDG_STATE_HOME", filepath.Join(env.WorkDir, "state"))
-			return os.Mkdir(filepath.Join(env.WorkDir, "home"), 0o700)
+			env.Setenv("NODE_IMAGE", "cove-node:"+clustertest.Version)
+			env.Setenv(envHost, filepath.Join(env.WorkDir, "host"))
+			state := filepath.Join(env.WorkDir, "engine.json")
+			env.Setenv(enginetest.EnvState, state)
+			fake := enginetest.NewFake()
+			clustertest.AddNodeImage(fake, "cove-node:"+clustertest.Version, true)
+			return errors.Join(os.Mkdir(home, 0o700), fake.Save(state))
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits},
 	})

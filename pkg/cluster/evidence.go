@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,8 +31,13 @@ func saveEvidence(ctx context.Context, rc *Context, cause error) (string, error)
 	ctx, cancel := context.WithTimeout(ctx, evidenceTimeout)
 	defer cancel()
 	f, err := find(ctx, rc.Engine, rc.Name())
-	if err != nil || len(f.nodes) == 0 {
+	if err != nil {
 		return "", err
+	}
+	// A cluster of that name that another run has made is no evidence of this one's failure.
+	f.nodes = slices.DeleteFunc(f.nodes, func(n engine.Node) bool { return n.Run != rc.Emitter.Run() })
+	if len(f.nodes) == 0 {
+		return "", nil
 	}
 	if fault.ReportOf(cause).Code == fault.Interrupted { // the user knows why
 		return "", nil

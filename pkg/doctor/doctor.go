@@ -66,6 +66,8 @@ const engineTimeout = 3 * time.Second
 type host struct {
 	Env
 	local bool // the engine runs on this machine's kernel
+	// running returns cove's nodes that there are; it asks the engine once.
+	running func(ctx context.Context) ([]engine.Node, error)
 }
 
 // unknown reports whether the engine has not said what it is.
@@ -81,6 +83,13 @@ func (h *host) prepare() {
 	}
 	if h.DiskFree == nil {
 		h.DiskFree = diskFree
+	}
+	var once sync.Once
+	var nodes []engine.Node
+	var failed error
+	h.running = func(ctx context.Context) ([]engine.Node, error) {
+		once.Do(func() { nodes, failed = h.Engine.Nodes(ctx, engine.Selector{}) })
+		return nodes, failed
 	}
 }
 

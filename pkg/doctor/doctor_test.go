@@ -27,6 +27,11 @@ type fakeEngine struct {
 	infoErr  error
 	networks []engine.Network
 	images   []string
+	nodes    []engine.Node
+}
+
+func (e fakeEngine) Nodes(context.Context, engine.Selector) ([]engine.Node, error) {
+	return e.nodes, nil
 }
 
 func (e fakeEngine) Info(context.Context) (engine.Info, error) { return e.info, e.infoErr }
@@ -179,15 +184,15 @@ func TestFaults(t *testing.T) {
 		{"no memory", info(func(i *engine.Info) { i.MemoryBytes = 1000 * mib }), "memory", Fail, fault.HostLimit, "1000 MiB", "fewer nodes"},
 		{"memory in use", set("proc/meminfo", "MemAvailable:   1048576 kB\n"), "memory", Warn, "", "1.0 GiB free of 16.0 GiB", "end what uses"},
 		{"one processor", info(func(i *engine.Info) { i.CPUs = 1 }), "cpus", Warn, "", "1", "second"},
-		{"no instances", set("proc/sys/fs/inotify/max_user_instances", "16"), "inotify-instances", Fail, fault.HostLimit, "16", "sudo sysctl fs.inotify.max_user_instances=512"},
-		{"few instances", set("proc/sys/fs/inotify/max_user_instances", "64"), "inotify-instances", Warn, "", "64", "sudo sysctl"},
+		{"no instances", set("proc/sys/fs/inotify/max_user_instances", "42"), "inotify-instances", Fail, fault.HostLimit, "42", "sudo sysctl fs.inotify.max_user_instances=512"},
+		{"few instances", set("proc/sys/fs/inotify/max_user_instances", "80"), "inotify-instances", Warn, "", "80", "sudo sysctl"},
 		{"no watches", set("proc/sys/fs/inotify/max_user_watches", "100"), "inotify-watches", Fail, fault.HostLimit, "100", "max_user_watches=524288"},
 		{"unreadable limit", drop("proc/sys/fs/inotify/max_user_watches"), "inotify-watches", Skipped, "", "cannot be read", ""},
-		{"no file handles", set("proc/sys/fs/file-max", "5000"), "file-handles", Fail, fault.HostLimit, "2952 free of 5000", "fs.file-max="},
+		{"no file handles", set("proc/sys/fs/file-max", "4000"), "file-handles", Fail, fault.HostLimit, "1952 free of 4000", "fs.file-max="},
 		{"few open files", set("proc/700/limits", strings.ReplaceAll(limits, "1048576", "4096")), "open-files", Warn, "", "4096", "LimitNOFILE"},
 		{"no open files", set("proc/700/limits", strings.ReplaceAll(limits, "1048576", "512")), "open-files", Fail, fault.HostLimit, "512", "LimitNOFILE"},
 		{"engine out of sight", drop("proc/700/comm"), "open-files", Skipped, "", "not to be seen", ""},
-		{"few pids", set("proc/sys/kernel/pid_max", "1000"), "pids", Fail, fault.HostLimit, "1000", "kernel.pid_max=4194304"},
+		{"few pids", set("proc/sys/kernel/pid_max", "700"), "pids", Fail, fault.HostLimit, "700", "kernel.pid_max=4194304"},
 		{"no overlay", func(e *Env, i *engine.Info, root fstest.MapFS) {
 			set("proc/filesystems", "nodev\tsysfs\n")(e, i, root)
 		}, "kernel-overlay", Warn, "", "without overlay", "modprobe"},
@@ -348,13 +353,48 @@ func preflight(t *testing.T, env Env, info engine.Info, nodes int) ([]event.Even
 	return slices.DeleteFunc(c.events, func(e event.Event) bool { return e.Type != event.Warning }), err
 }
 
+// What runs already counts.
+func TestRunningNodesCount(t *testing.T) {
+	env, root := goodHost(t)
+	root["proc/sys/fs/inotify/max_user_instances"] = &fstest.MapFile{Data: []byte("128")}
+	e := fakeEngine{info: goodInfo(), images: []string{"cove-node:v1.36.3"}}
+	status := func() Status {
+		env.Engine, env.Nodes = e, 1
+		for _, c := range Run(t.Context(), env) {
+			if c.ID == "inotify-instances" {
+				return c.Status
+			}
+		}
+		return ""
+	}
+	if got := status(); got != OK {
+		t.Errorf("one node: %s", got)
+	}
+	e.nodes = []engine.Node{{Role: engine.RoleControlPlane, State: engine.StateRunning}, {Role: engine.RoleWorker, State: engine.StateExited}}
+	if got := status(); got != OK {
+		t.Errorf("beside a control plane: %s", got)
+	}
+	for range 4 {
+		e.nodes = append(e.nodes, engine.Node{Role: engine.RoleWorker, State: engine.StateRunning})
+	}
+	if got := status(); got != Warn {
+		t.Errorf("beside five nodes: %s", got)
+	}
+	for range 5 {
+		e.nodes = append(e.nodes, engine.Node{Role: engine.RoleWorker, State: engine.StateRunning})
+	}
+	if got := status(); got != Fail {
+		t.Errorf("beside ten nodes: %s", got)
+	}
+}
+
 func TestPreflight(t *testing.T) {
 	env, root := goodHost(t)
 	if warnings, err := preflight(t, env, goodInfo(), 1); err != nil || len(warnings) > 0 {
 		t.Fatalf("a good host: %v %v", warnings, err)
 	}
 	root["proc/sys/fs/inotify/max_user_instances"] = &fstest.MapFile{Data: []byte("128")}
-	warnings, err := preflight(t, env, goodInfo(), 5)
+	warnings, err := preflight(t, env, goodInfo(), 7)
 	if err != nil || len(warnings) != 1 || !strings.Contains(warnings[0].Message, "inotify instances: 128") || !strings.Contains(warnings[0].Hint, "sysctl") {
 		t.Fatalf("got %+v, %v", warnings, err)
 	}

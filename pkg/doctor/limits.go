@@ -7,20 +7,20 @@ import (
 	"io/fs"
 	"strconv"
 	"strings"
+
+	"github.com/cove-k8s/cove/pkg/engine"
 )
 
-// What one node takes, measured on idle clusters of one and three nodes with room to spare.
-const (
-	instancesPerNode = 12
-	watchesPerNode   = 400
-	filesPerNode     = 3000
-	pidsPerNode      = 400
-)
+// share is what the nodes of a cluster take of a limit: the control plane, and each worker. Measured on idle clusters of
+// one and three nodes, with room to spare for pods.
+type share struct{ controlPlane, worker int64 }
 
-// What the host's own programs take of each limit, roughly: a desktop's session is the greatest of them.
+// What others on the host take of a limit, roughly: a desktop's session is the greatest of them.
 const (
-	instancesElsewhere = 64
+	instancesElsewhere = 48
 	watchesElsewhere   = 4096
+	pidsElsewhere      = 2048
+	filesElsewhere     = 4096
 )
 
 // What the cures set, as kind's page of known issues has it: more than enough costs nothing.
@@ -30,23 +30,26 @@ const (
 	curePids      = 4194304
 )
 
-func checkInotifyInstances(_ context.Context, h *host) finding {
-	return h.sysctl("fs.inotify.max_user_instances", instancesPerNode, instancesElsewhere, cureInstances)
+func checkInotifyInstances(ctx context.Context, h *host) finding {
+	return h.sysctl(ctx, "fs.inotify.max_user_instances", share{23, 10}, instancesElsewhere, cureInstances)
 }
 
-func checkInotifyWatches(_ context.Context, h *host) finding {
-	return h.sysctl("fs.inotify.max_user_watches", watchesPerNode, watchesElsewhere, cureWatches)
+func checkInotifyWatches(ctx context.Context, h *host) finding {
+	return h.sysctl(ctx, "fs.inotify.max_user_watches", share{400, 200}, watchesElsewhere, cureWatches)
 }
 
-func checkPids(_ context.Context, h *host) finding {
-	return h.sysctl("kernel.pid_max", pidsPerNode, 2048, curePids)
+func checkPids(ctx context.Context, h *host) finding {
+	return h.sysctl(ctx, "kernel.pid_max", share{400, 200}, pidsElsewhere, curePids)
 }
 
-// sysctl judges a limit: it fails where the planned nodes alone take more, and warns where twice of that and what others
-// take do not fit.
-func (h *host) sysctl(name string, perNode, elsewhere, cure int64) finding {
-	least := int64(h.Nodes) * perNode
-	good := 2*least + elsewhere
+// sysctl judges a limit: it fails where the planned nodes and those that run alone take more, and warns where that and
+// what others take does not fit.
+func (h *host) sysctl(ctx context.Context, name string, each share, elsewhere, cure int64) finding {
+	least, err := h.taken(ctx, each)
+	if err != nil {
+		return skip("%v", err)
+	}
+	good := least + elsewhere
 	f := finding{need: strconv.FormatInt(good, 10), cure: fmt.Sprintf("sudo sysctl %s=%d", name, max(cure, good))}
 	value, err := h.number("proc/sys/" + strings.ReplaceAll(name, ".", "/"))
 	if err != nil {
@@ -60,6 +63,25 @@ func (h *host) sysctl(name string, perNode, elsewhere, cure int64) finding {
 		f.status = Warn
 	}
 	return f
+}
+
+// taken returns what the planned nodes will take, and cove's nodes that run do.
+func (h *host) taken(ctx context.Context, each share) (int64, error) {
+	running, err := h.running(ctx)
+	if err != nil {
+		return 0, err
+	}
+	sum := each.controlPlane + int64(h.Nodes-1)*each.worker
+	for _, n := range running {
+		switch {
+		case n.State != engine.StateRunning:
+		case n.Role == engine.RoleControlPlane:
+			sum += each.controlPlane
+		default:
+			sum += each.worker
+		}
+	}
+	return sum, nil
 }
 
 // number reads the first number of a file.
@@ -87,7 +109,7 @@ func cause(err error) error {
 	return err
 }
 
-func checkFileHandles(_ context.Context, h *host) finding {
+func checkFileHandles(ctx context.Context, h *host) finding {
 	limit, err := h.number("proc/sys/fs/file-max")
 	if err != nil {
 		return skip("%v", err)
@@ -96,15 +118,18 @@ func checkFileHandles(_ context.Context, h *host) finding {
 	if err != nil {
 		return skip("%v", err)
 	}
-	need := int64(h.Nodes) * filesPerNode
+	need, err := h.taken(ctx, share{1500, 600})
+	if err != nil {
+		return skip("%v", err)
+	}
 	f := finding{
-		status: OK, value: fmt.Sprintf("%d free of %d", limit-used, limit), need: fmt.Sprintf("%d free", 2*need),
-		cure: fmt.Sprintf("sudo sysctl fs.file-max=%d", used+4*need),
+		status: OK, value: fmt.Sprintf("%d free of %d", limit-used, limit), need: fmt.Sprintf("%d free", need+filesElsewhere),
+		cure: fmt.Sprintf("sudo sysctl fs.file-max=%d", used+2*(need+filesElsewhere)),
 	}
 	switch free := limit - used; {
 	case free < need:
 		f.status = Fail
-	case free < 2*need:
+	case free < need+filesElsewhere:
 		f.status = Warn
 	}
 	return f

@@ -187,6 +187,21 @@ func TestLoadArchives(t *testing.T) {
 	})
 }
 
+// TestLoadForms wants the images of an archive to be known whatever the tool that wrote it calls their configuration.
+func TestLoadForms(t *testing.T) {
+	for _, form := range []string{"blobs/sha256/%x", "%x.json", "sha256:%x"} {
+		t.Run(form, func(t *testing.T) {
+			w, list := nodes(t, "dev-a")
+			config := fmt.Sprintf(form, sha256.Sum256([]byte("{}")))
+			data := archive(t, map[string]string{config: "{}", "manifest.json": fmt.Sprintf(`[{"Config":%q,"RepoTags":["app:2"]}]`, config)}, 0)
+			got, err := image.Load(t.Context(), w.Engine, list, image.FromReader("stdin", bytes.NewReader(data)), nil)
+			if err != nil || !slices.Equal(got.Images, []string{"docker.io/library/app:2"}) {
+				t.Fatalf("got %+v, %v", got, err)
+			}
+		})
+	}
+}
+
 func TestLoadRefuses(t *testing.T) {
 	good := dockerArchive(t, "{}", "app:2", 4<<20)
 	unnamed := archive(t, map[string]string{"manifest.json": `[{"Config":"x.json","RepoTags":null}]`}, 0)

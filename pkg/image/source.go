@@ -183,8 +183,9 @@ func readDocker(r io.Reader) ([]wanted, error) {
 	}
 	var found []wanted
 	for _, e := range entries {
-		// "blobs/sha256/0123…", or of older engines "0123….json"
-		digest := "sha256:" + strings.TrimSuffix(e.Config[strings.LastIndexByte(e.Config, '/')+1:], ".json")
+		// "blobs/sha256/0123…", of older engines "0123….json", of go-containerregistry (ko, crane, bazel) "sha256:0123…"
+		hash := strings.TrimSuffix(e.Config[strings.LastIndexByte(e.Config, '/')+1:], ".json")
+		digest := "sha256:" + strings.TrimPrefix(hash, "sha256:")
 		for _, tag := range e.RepoTags {
 			full, err := normal(tag)
 			if err != nil {

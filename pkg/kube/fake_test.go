@@ -204,6 +204,9 @@ func (s *store) change(kind string, o object) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.version++
+	raw, _ := json.Marshal(o)
+	o = object{} // a copy: each event has its own version
+	_ = json.Unmarshal(raw, &o)
 	meta, _ := o["metadata"].(object)
 	name, _ := meta["name"].(string)
 	meta["resourceVersion"] = strconv.Itoa(s.version)

@@ -26,28 +26,31 @@ const relistPause = 100 * time.Millisecond
 // an error. Connections that break and servers that go away are borne until ctx ends; then the error is the context's
 // cause, behind whatever kept it from seeing anything last.
 func follow(ctx context.Context, r dynamic.ResourceInterface, opts metav1.ListOptions, see func(map[string]*unstructured.Unstructured) (bool, error)) error {
+	var last error // why nothing could be listed the last time
 	for {
 		list, err := r.List(ctx, opts)
-		if err == nil {
+		switch {
+		case err == nil:
+			last = nil
 			objs := make(map[string]*unstructured.Unstructured, len(list.Items))
 			for i := range list.Items {
 				objs[list.Items[i].GetName()] = &list.Items[i]
 			}
 			done, err := see(objs)
+			if !done && err == nil {
+				done, err = followFrom(ctx, r, opts, list.GetResourceVersion(), objs, see)
+			}
 			if done || err != nil {
 				return err
 			}
-			if done, err = followFrom(ctx, r, opts, list.GetResourceVersion(), objs, see); done || err != nil {
-				return err
-			}
-		} else if ctx.Err() == nil && patience(err) < patienceLong {
+		case ctx.Err() != nil: // the error says no more than that
+		case patience(err) < patienceLong:
 			return err
+		default:
+			last = err
 		}
 		if pause(ctx, relistPause) != nil {
-			if err != nil {
-				return &endedError{err, context.Cause(ctx)}
-			}
-			return context.Cause(ctx)
+			return &endedError{last, context.Cause(ctx)}
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package build
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -54,9 +55,18 @@ func (c *cache) prune(dir string, age time.Duration) {
 	}
 	for _, e := range entries {
 		if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > age {
-			_ = os.RemoveAll(filepath.Join(dir, e.Name()))
+			remove(filepath.Join(dir, e.Name()))
 		}
 	}
+}
+
+// remove removes a folder, unless something is mounted in it: the machine's own /dev could be, if mmdebstrap was killed.
+func remove(dir string) {
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err == nil && bytes.Contains(mounts, []byte(" "+dir+"/")) {
+		return
+	}
+	_ = os.RemoveAll(dir)
 }
 
 // log is where a part's build writes what its commands print.
@@ -83,15 +93,11 @@ func (c *cache) get(ctx context.Context, name, key string, fresh bool, waiting f
 	if (!fresh || !ok) && c.has(final) {
 		return final, true, nil
 	}
-	work, err := os.MkdirTemp(filepath.Join(c.dir, "work"), id+"-")
+	work, out, err := c.work(id)
 	if err != nil {
 		return "", false, fault.Wrap(fault.FileUnwritable, err, "cannot work in the build cache")
 	}
-	defer os.RemoveAll(work) // prune takes it otherwise
-	out := filepath.Join(work, "out")
-	if err := os.Mkdir(out, 0o755); err != nil { //nolint:gosec // binaries of public sources
-		return "", false, fault.Wrap(fault.FileUnwritable, err, "cannot work in the build cache")
-	}
+	defer remove(work)
 	if err := build(ctx, work); err != nil {
 		return "", false, err
 	}
@@ -99,6 +105,23 @@ func (c *cache) get(ctx context.Context, name, key string, fresh bool, waiting f
 		return "", false, fault.Wrap(fault.FileUnwritable, err, "cannot keep %s in the build cache", name)
 	}
 	return final, false, nil
+}
+
+// work makes the folder that a part is built in, with the folder out. The part is locked: what lies there of an earlier
+// build was left by one that was killed.
+func (c *cache) work(id string) (work, out string, err error) {
+	left, err := filepath.Glob(filepath.Join(c.dir, "work", id+"-*"))
+	if err != nil {
+		return "", "", err
+	}
+	for _, dir := range left {
+		remove(dir)
+	}
+	if work, err = os.MkdirTemp(filepath.Join(c.dir, "work"), id+"-"); err != nil {
+		return "", "", err
+	}
+	out = filepath.Join(work, "out")
+	return work, out, os.Mkdir(out, 0o755) //nolint:gosec // binaries of public sources
 }
 
 // has reports whether the part is there, and notes that it was used.

@@ -102,6 +102,24 @@ func TestCacheLocks(t *testing.T) {
 	}
 }
 
+// A build that was killed leaves its folder: the next build of the same part takes it away.
+func TestCacheTidiesUpAfterAKill(t *testing.T) {
+	c := testBuilder(t).cache
+	left := filepath.Join(c.dir, "work", "p-"+testKey[:16]+"-123")
+	other := filepath.Join(c.dir, "work", "q-"+testKey[:16]+"-123") // may be another build at work
+	for _, d := range []string{left, other} {
+		writeFile(t, d, "src/x", "x")
+	}
+	if _, _, err := c.get(t.Context(), "p", testKey, false, func() {}, put("one")); err != nil {
+		t.Fatal(err)
+	}
+	for d, want := range map[string]bool{left: false, other: true} {
+		if _, err := os.Stat(d); (err == nil) != want {
+			t.Errorf("%s is there: %t, want %t", d, err == nil, want)
+		}
+	}
+}
+
 func TestCacheWaitEndsWithTheContext(t *testing.T) {
 	c := testBuilder(t).cache
 	ctx, cancel := context.WithCancel(t.Context())
