@@ -125,6 +125,9 @@ func writeChecks(w io.Writer, checks []doctor.Check, quiet bool) error {
 		if quiet && c.Status != doctor.Warn && c.Status != doctor.Fail {
 			continue
 		}
+		if c.Status == doctor.Skipped && checks[0].Status == doctor.Fail {
+			continue // for one reason, and that is said
+		}
 		mark := map[doctor.Status]string{doctor.OK: "✓", doctor.Warn: "!", doctor.Fail: "✗", doctor.Skipped: "-"}[c.Status]
 		fmt.Fprintf(&b, "%s %-*s  %s\n", mark, width, c.Title, c.Value)
 		if c.Status == doctor.Warn || c.Status == doctor.Fail {

@@ -38,10 +38,12 @@ func cove() {
 // Variables that say how the world of a script is, beside enginetest.EnvState. Without that one it is the real one.
 const (
 	envKube     = "FAKE_KUBE"     // calls of the API that fail: "WaitAPI", or that hang: "WaitWorkloads=hang"
+	envEngine   = "FAKE_ENGINE"   // the code by which the engine cannot be used
 	envRegistry = "FAKE_REGISTRY" // "on": a registry tells the size of images
 	envBuild    = "FAKE_BUILD"    // the code by which builds of node images fail
 	envHost     = "FAKE_HOST"     // the engine's host's root directory
 	envKill     = "FAKE_KILL"     // the call of the API at which the process is killed
+	envSignal   = "FAKE_SIGNAL"   // the call of the API at which the process is interrupted, as by Ctrl-C
 )
 
 // factory is that of a process in a script: its engine is fake, and so is what runs in the nodes.
@@ -62,12 +64,20 @@ func factory() *cli.Factory {
 		}
 	}
 	world.OnCall = func(name string) {
-		if name == os.Getenv(envKill) {
+		switch name {
+		case os.Getenv(envKill):
 			check(syscall.Kill(os.Getpid(), syscall.SIGKILL))
 			select {}
+		case os.Getenv(envSignal):
+			check(syscall.Kill(os.Getpid(), syscall.SIGINT))
 		}
 	}
-	f.Engine = func(context.Context, string) (engine.Engine, error) { return fake, nil }
+	f.Engine = func(context.Context, string) (engine.Engine, error) {
+		if code := os.Getenv(envEngine); code != "" {
+			return nil, fault.New(fault.Code(code), "cannot use the engine")
+		}
+		return fake, nil
+	}
 	f.Connect = world.Connect
 	f.Host = os.DirFS(os.Getenv(envHost))
 	f.LookPath = func(string) (string, error) { return "", exec.ErrNotFound }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"net/netip"
+	"slices"
 	"strconv"
 	"text/template"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/cove-k8s/cove/pkg/engine"
 	"github.com/cove-k8s/cove/pkg/fault"
 	"github.com/cove-k8s/cove/pkg/kube"
+	"github.com/cove-k8s/cove/pkg/kubeadm"
 )
 
 // applyAddons returns the step that applies what every cluster has: DNS and kube-proxy as kubeadm writes them, pod
@@ -44,10 +46,17 @@ func applyAddons(nodes []v1alpha1.Node) func(context.Context, *Context) error {
 
 // manifests gathers the objects of all addons, in a fixed order.
 func manifests(ctx context.Context, rc *Context, node string) ([]*unstructured.Unstructured, error) {
+	wanted, err := kubeadm.Addons(rc.initConfig)
+	if err != nil {
+		return nil, err
+	}
 	var dns, proxy, cni, storage []*unstructured.Unstructured
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() (err error) { dns, err = kubeadmAddon(ctx, rc, node, "coredns"); return })
-	if kubeProxyMode(rc.Doc) != "none" {
+	rc.addons = wanted
+	if slices.Contains(wanted, "coredns") {
+		group.Go(func() (err error) { dns, err = kubeadmAddon(ctx, rc, node, "coredns"); return })
+	}
+	if slices.Contains(wanted, "kube-proxy") {
 		group.Go(func() (err error) { proxy, err = kubeadmAddon(ctx, rc, node, "kube-proxy"); return })
 	}
 	if !rc.Doc.Cluster.Networking.DisableDefaultCNI {

@@ -59,10 +59,11 @@ type Context struct {
 	ca      *kubeadm.CA
 	token   string
 
-	kube      Kube          // set before apiUp is closed
-	apiUp     chan struct{} // closed when the API answers
-	initOK    chan struct{} // closed when kubeadm init is through
-	workloads []kube.Ref    // what the addons consist of
+	initConfig []byte        // kubeadm's, of the control plane
+	kube       Kube          // set before apiUp is closed
+	apiUp      chan struct{} // closed when the API answers
+	initOK     chan struct{} // closed when kubeadm init is through
+	workloads  []kube.Ref    // what the addons consist of
 }
 
 // Name returns the cluster's name.

@@ -46,11 +46,17 @@ func saveEvidence(ctx context.Context, rc *Context, cause error) (string, error)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
-	err = gather(ctx, rc.Engine, rc.info, f, rc.kube, dir)
-	if werr := writeJSON(filepath.Join(dir, "error.json"), fault.ReportOf(cause)); werr != nil {
-		err = errors.Join(err, werr)
+	problem := errors.Join(gather(ctx, rc.Engine, rc.engineInfo(), f, rc.kube, dir), writeJSON(filepath.Join(dir, "error.json"), fault.ReportOf(cause)))
+	return dir, noteProblems(dir, problem)
+}
+
+// noteProblems names in a file what could not be had; the rest is as good as before.
+func noteProblems(dir string, problem error) error {
+	if problem == nil {
+		return nil
 	}
-	return dir, err
+	err := os.WriteFile(filepath.Join(dir, "problems.txt"), []byte(problem.Error()+"\n"), 0o600)
+	return fault.Wrap(fault.FileUnwritable, err, "cannot write to %s", dir)
 }
 
 // Export writes all that a report of a problem needs into dir, which is made: containers, their logs, the logs of
@@ -74,11 +80,7 @@ func Export(ctx context.Context, d Deps, name, dir string) error {
 		client, problem = d.Connect(a.Options())
 	}
 	problem = errors.Join(problem, gather(ctx, d.Engine, info, f, client, dir), copyRuns(d.StateDir, f, dir))
-	if problem != nil {
-		err := os.WriteFile(filepath.Join(dir, "problems.txt"), []byte(problem.Error()+"\n"), 0o600)
-		return fault.Wrap(fault.FileUnwritable, err, "cannot write to %s", dir)
-	}
-	return nil
+	return noteProblems(dir, problem)
 }
 
 // gather writes what there is to know into dir, each part for itself: one that fails does not keep the others away.

@@ -95,6 +95,7 @@ func kubeadmFiles(ctx context.Context, rc *Context, n v1alpha1.Node, index int) 
 	}
 	if n.Role == engine.RoleControlPlane {
 		data, err := kubeadm.InitConfig(c, k)
+		rc.initConfig = data
 		return []engine.File{{Path: kubeadmConf, Mode: 0o600, Data: data}}, err
 	}
 	data, err := kubeadm.JoinConfig(c, k, discoveryConf)

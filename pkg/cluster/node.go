@@ -127,6 +127,9 @@ func nodeSpec(rc *Context, n v1alpha1.Node, index int) engine.NodeSpec {
 		Hosts:   map[string]netip.Addr{endpointName(rc.Name()): endpointIP(rc.network.Subnet)},
 		Volumes: volumes(n.Name),
 	}
+	if img := rc.images[n.Name]; !img.native() {
+		spec.Entrypoint = kindEntrypoint(img.Entrypoint)
+	}
 	if net.DNSSearch != nil {
 		spec.DNSSearch = *net.DNSSearch
 	}

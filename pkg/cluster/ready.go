@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 
 	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
 	"github.com/cove-k8s/cove/pkg/engine"
+	"github.com/cove-k8s/cove/pkg/event"
 	"github.com/cove-k8s/cove/pkg/fault"
 	"github.com/cove-k8s/cove/pkg/wait"
 )
@@ -44,6 +46,11 @@ func waitAddons(ctx context.Context, rc *Context) error {
 // waitDNS returns the step that asks the cluster's DNS from within the node until it answers.
 func waitDNS(n v1alpha1.Node) func(context.Context, *Context) error {
 	return func(ctx context.Context, rc *Context) error {
+		for _, needed := range []string{"coredns", "kube-proxy"} {
+			if !slices.Contains(rc.addons, needed) {
+				return event.Skip("the document leaves out %s", needed)
+			}
+		}
 		services, err := netip.ParsePrefix(strings.Split(rc.Doc.Cluster.Networking.ServiceSubnet, ",")[0])
 		if err != nil {
 			return fault.Wrap(fault.ConfigInvalid, err, "cannot read networking.serviceSubnet")

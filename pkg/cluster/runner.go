@@ -88,7 +88,12 @@ func runStep(ctx context.Context, rc *Context, s Step) error {
 				err = fault.New(fault.Internal, "step %s panicked: %v", s.ID(), p)
 			}
 		}()
-		return s.Do(withReporter(ctx, rep), rc)
+		err = s.Do(withReporter(ctx, rep), rc)
+		// Where another step's failure or an interrupt has cut this one off, its own error is no failure, whatever it says.
+		if err != nil && errors.Is(ctx.Err(), context.Canceled) && !errors.Is(err, context.Canceled) {
+			err = fmt.Errorf("%w: %w", context.Canceled, err)
+		}
+		return err
 	})
 }
 

@@ -134,23 +134,25 @@ type Info struct {
 
 // NodeSpec is all that is needed to make a node's container.
 type NodeSpec struct {
-	Name      string // of the container, its host name, and the Kubernetes node
-	Cluster   string
-	Role      string
-	Run       string
-	Image     string
-	Labels    map[string]string // more labels
-	Network   string
-	IP        netip.Addr            // fixed
-	Hosts     map[string]netip.Addr // more lines of its /etc/hosts
-	DNSSearch []string              // search domains of its resolver; nil: as the engine has it
-	Volumes   []VolumeMount
-	Mounts    []Mount
-	Ports     []Port
-	Env       map[string]string
-	Files     []File
-	NanoCPUs  int64 // 0: no limit
-	Memory    int64 // bytes, 0: no limit
+	Name    string // of the container, its host name, and the Kubernetes node
+	Cluster string
+	Role    string
+	Run     string
+	Image   string
+	// Entrypoint replaces the image's own command; nil: as the image has it.
+	Entrypoint []string
+	Labels     map[string]string // more labels
+	Network    string
+	IP         netip.Addr            // fixed
+	Hosts      map[string]netip.Addr // more lines of its /etc/hosts
+	DNSSearch  []string              // search domains of its resolver; nil: as the engine has it
+	Volumes    []VolumeMount
+	Mounts     []Mount
+	Ports      []Port
+	Env        map[string]string
+	Files      []File
+	NanoCPUs   int64 // 0: no limit
+	Memory     int64 // bytes, 0: no limit
 }
 
 // VolumeMount is a named volume of the node. It is made when it is not there, with the node's labels.

@@ -95,8 +95,8 @@ func TestWaitAPIInterrupted(t *testing.T) {
 	})
 }
 
-// The client trusts the CA that it is given and no other, checks the name that it is told, shows its certificate, and
-// asks no proxy.
+// The client trusts the CA that it is given and no other, checks the name that it is told, and shows its
+// certificate.
 func TestNewSpeaksTLS(t *testing.T) {
 	ca, err := kubeadm.NewCA(time.Now())
 	if err != nil {
@@ -124,7 +124,6 @@ func TestNewSpeaksTLS(t *testing.T) {
 	}), ReadHeaderTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0)}
 	go func() { _ = srv.Serve(l) }()
 	t.Cleanup(func() { _ = srv.Close() })
-	t.Setenv("HTTPS_PROXY", "http://127.0.0.1:1")
 	o := Options{
 		Server: "https://dev-endpoint:6443", CA: ca.CertPEM(), Cert: cert, Key: key,
 		Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
@@ -160,6 +159,20 @@ func TestNewSpeaksTLS(t *testing.T) {
 	}
 	if _, err := New(Options{Server: "https://x", CA: ca.CertPEM(), Cert: cert, Key: []byte("no key")}); !fault.Is(err, fault.Internal) {
 		t.Errorf("a broken key: %v", err)
+	}
+}
+
+// What Dial is for must not go to a proxy that the environment names.
+func TestNewAsksNoProxy(t *testing.T) {
+	c, err := New(Options{Server: "https://dev-endpoint:6443", Dial: (&net.Dialer{}).DialContext})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.RESTConfig().Proxy == nil { // net/http asks the environment then
+		t.Fatal("no word about proxies")
+	}
+	if proxy, err := c.RESTConfig().Proxy(nil); proxy != nil || err != nil {
+		t.Errorf("proxy %v, %v", proxy, err)
 	}
 }
 

@@ -49,6 +49,9 @@ func TestWaitNodesReady(t *testing.T) {
 			t.Errorf("took %s: a watch sees it at once", took)
 		}
 		wantParts(t, r.String(), "a (its kubelet has not reported yet) and 1 more\n", "a (KubeletNotReady) and 1 more\n", "b (is not registered)")
+		if got := f.seen("watch=true"); len(got) != 1 || !strings.Contains(got[0], "resourceVersion=3") {
+			t.Errorf("the watch does not go on from the list: %q", got)
+		}
 		if nodes.lists != 1 {
 			t.Errorf("%d lists", nodes.lists)
 		}

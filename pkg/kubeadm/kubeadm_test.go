@@ -221,14 +221,15 @@ func TestRefused(t *testing.T) {
 
 func TestAddons(t *testing.T) {
 	for name, tt := range map[string]struct {
-		mode, patch string
-		want        []string
+		mode, patch, node string
+		want              []string
 	}{
-		"both":     {"", "", []string{"coredns", "kube-proxy"}},
-		"no proxy": {ModeNone, "", []string{"coredns"}},
-		"skipped":  {"", "kind: InitConfiguration\nskipPhases: [addon/kube-proxy]", []string{"coredns"}},
-		"disabled": {"", "kind: ClusterConfiguration\ndns: {disabled: true}", []string{"kube-proxy"}},
-		"neither":  {"", "kind: InitConfiguration\nskipPhases: [addon]", nil},
+		"both":           {"", "", "", []string{"coredns", "kube-proxy"}},
+		"no proxy":       {ModeNone, "", "", []string{"coredns"}},
+		"skipped":        {"", "kind: InitConfiguration\nskipPhases: [addon/kube-proxy]", "", []string{"coredns"}},
+		"disabled":       {"", "kind: ClusterConfiguration\ndns: {disabled: true}", "", []string{"kube-proxy"}},
+		"neither":        {"", "kind: InitConfiguration\nskipPhases: [addon]", "", nil},
+		"at both levels": {"", "kind: InitConfiguration\nskipPhases: [addon/coredns]", "kind: InitConfiguration\nskipPhases: [addon/kube-proxy]", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := one()
@@ -236,7 +237,11 @@ func TestAddons(t *testing.T) {
 			if tt.patch != "" {
 				c.Patches = []string{tt.patch}
 			}
-			conf, err := InitConfig(c, controlPlane(c))
+			n := controlPlane(c)
+			if tt.node != "" {
+				n.Patches = []string{tt.node}
+			}
+			conf, err := InitConfig(c, n)
 			if err != nil {
 				t.Fatal(err)
 			}

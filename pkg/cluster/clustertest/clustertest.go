@@ -4,6 +4,7 @@ package clustertest
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"golang.org/x/net/dns/dnsmessage"
 
 	"github.com/cove-k8s/cove/pkg/engine"
 	"github.com/cove-k8s/cove/pkg/engine/enginetest"
@@ -160,13 +163,44 @@ func (w *World) writeAdminConf(node string) error {
 	return nil
 }
 
-// dial refuses all but the API server of a node that kubeadm was run on, which closes the connection.
+// dial refuses all but the API server and the DNS server of a node that kubeadm was run on. The former closes the
+// connection, the latter knows every name.
 func (w *World) dial(ctx context.Context, node, address string) (net.Conn, error) {
 	if _, err := w.Engine.ReadFile(ctx, node, adminConf); err != nil {
 		return nil, fmt.Errorf("dial %s on %s: connection refused", address, node)
 	}
 	here, there := net.Pipe()
+	if strings.HasSuffix(address, ":53") {
+		go answer(there)
+		return here, nil
+	}
 	return here, there.Close()
+}
+
+// answer answers one DNS question over a stream (RFC 1035, 4.2.2).
+func answer(conn net.Conn) {
+	defer conn.Close()
+	var size [2]byte
+	if _, err := io.ReadFull(conn, size[:]); err != nil {
+		return
+	}
+	question := make([]byte, binary.BigEndian.Uint16(size[:]))
+	if _, err := io.ReadFull(conn, question); err != nil {
+		return
+	}
+	var m dnsmessage.Message
+	if m.Unpack(question) != nil || len(m.Questions) == 0 {
+		return
+	}
+	m.Response = true
+	m.Answers = []dnsmessage.Resource{{
+		Header: dnsmessage.ResourceHeader{Name: m.Questions[0].Name, Type: dnsmessage.TypeA, Class: dnsmessage.ClassINET},
+		Body:   &dnsmessage.AResource{A: [4]byte{10, 96, 0, 1}},
+	}}
+	if packed, err := m.Pack(); err == nil {
+		_, _ = conn.Write(binary.BigEndian.AppendUint16(nil, uint16(len(packed)))) //nolint:gosec // a small message
+		_, _ = conn.Write(packed)
+	}
 }
 
 // Applied returns the kinds and names of what was applied, in order: "Deployment kube-system/coredns".

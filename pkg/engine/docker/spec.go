@@ -37,7 +37,7 @@ func (e *Engine) newBody(spec engine.NodeSpec, sys *system.Info) (body, error) {
 	}
 	b := body{
 		config: &container.Config{
-			Hostname: spec.Name, Image: spec.Image, Env: environment(spec.Env), Labels: nodeLabels(spec),
+			Hostname: spec.Name, Image: spec.Image, Entrypoint: spec.Entrypoint, Env: environment(spec.Env), Labels: nodeLabels(spec),
 			ExposedPorts: nat.PortSet{},
 			Tty:          true, // a systemd that is PID 1 writes to the log only where it has a terminal
 		},

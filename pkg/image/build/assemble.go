@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
@@ -17,7 +18,7 @@ import (
 )
 
 // layoutVersion is part of an image's content hash. It changes when the code below makes other images of the same parts.
-const layoutVersion = "1"
+const layoutVersion = "2"
 
 // nodeProgram is where the node's PID 1 is.
 const nodeProgram = "usr/local/bin/cove-node"
@@ -78,7 +79,7 @@ func (b *builder) layout(ctx context.Context, parts map[string]string) (trees ma
 
 // nodeLayers returns the node image's layers: what changes least comes first. Snapshots lie in the layer that has the
 // same files as the node's own, because only inside one layer two paths can be one file.
-func (b *builder) nodeLayers(v version, content string, parts map[string]string, trees map[string]tree, s seed) ([]v1.Layer, error) {
+func (b *builder) nodeLayers(v version, content string, parts map[string]string, trees map[string]tree, s seed) ([]mutate.Addendum, error) {
 	base := trees[partRootfs]
 	kube, others := tree{}, tree{}
 	if err := kube.file("usr/local/bin/kube", filepath.Join(parts[partKubernetes], "kube")); err != nil {
@@ -107,13 +108,16 @@ func (b *builder) nodeLayers(v version, content string, parts map[string]string,
 	if err != nil {
 		return nil, err
 	}
-	var layers []v1.Layer
-	for _, t := range []tree{base, kube, others, top} {
-		l, err := newLayer(t)
+	var layers []mutate.Addendum
+	for _, x := range []struct {
+		tree tree
+		what string
+	}{{base, "root file system"}, {kube, "Kubernetes " + v.Kubernetes}, {others, "containerd, CNI plugins, etcd, CoreDNS, flannel, storage"}, {top, "the node's init, state and files"}} {
+		l, err := newLayer(x.tree)
 		if err != nil {
 			return nil, err
 		}
-		layers = append(layers, l)
+		layers = append(layers, addendum(l, x.what))
 	}
 	return layers, nil
 }
@@ -204,7 +208,7 @@ func addPapers(t tree, v version, content string, parts map[string]string, rootf
 }
 
 // nodeConfig makes the image of the layers.
-func (b *builder) nodeConfig(v version, layers []v1.Layer, content string) (v1.Image, error) {
+func (b *builder) nodeConfig(v version, layers []mutate.Addendum, content string) (v1.Image, error) {
 	facts, err := factsJSON(v.facts(b.arch))
 	if err != nil {
 		return nil, err

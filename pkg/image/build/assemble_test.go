@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/identity"
@@ -99,8 +101,9 @@ func TestSnapshotLayers(t *testing.T) {
 	}
 }
 
-// Each program is stored once in the node image: its other places are hard links, in the same layer.
-func TestNodeLayersStoreEverythingOnce(t *testing.T) {
+// nodeImage returns the files of each layer of a node image made of the fake parts.
+func nodeImage(t *testing.T) []map[string]archived {
+	t.Helper()
 	parts, trees, sums := fakeLayout(t)
 	v := versions()[0]
 	list := components(v)
@@ -113,29 +116,48 @@ func TestNodeLayersStoreEverythingOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(layers) != 4 {
-		t.Fatalf("%d layers", len(layers))
-	}
-	all := map[string]archived{}
-	stored := map[string]string{} // content of a program → where
-	for i, l := range layers {
-		r, err := l.Uncompressed()
+	var all []map[string]archived
+	for _, l := range layers {
+		r, err := l.Layer.Uncompressed()
 		if err != nil {
 			t.Fatal(err)
 		}
 		files, _ := unpack(t, r)
+		all = append(all, files)
+	}
+	return all
+}
+
+// Each program is stored once in the node image: its other places are hard links, in the same layer.
+func TestNodeLayersStoreEverythingOnce(t *testing.T) {
+	stored := map[string]string{} // content of a program → where
+	for i, files := range nodeImage(t) {
 		for name, f := range files {
-			all[name] = f
 			if f.Typeflag == tar.TypeLink && files[f.Linkname].Typeflag != tar.TypeReg {
 				t.Errorf("layer %d: %s is a link to %s, which is not a file of that layer", i, name, f.Linkname)
 			}
-			if isProgram := strings.HasPrefix(f.data, "program ") || strings.HasSuffix(name, "/nft"); isProgram && f.Typeflag == tar.TypeReg {
-				if other := stored[f.data]; other != "" {
-					t.Errorf("%s is stored as %s, too", name, other)
-				}
-				stored[f.data] = name
+			if program := strings.HasPrefix(f.data, "program ") || strings.HasSuffix(name, "/nft"); !program || f.Typeflag != tar.TypeReg {
+				continue
 			}
+			if other := stored[f.data]; other != "" {
+				t.Errorf("%s is stored as %s, too", name, other)
+			}
+			stored[f.data] = name
 		}
+	}
+	if len(stored) < 15 {
+		t.Errorf("programs: %v", stored)
+	}
+}
+
+func TestNodeLayersHaveEverything(t *testing.T) {
+	layers := nodeImage(t)
+	if len(layers) != 4 {
+		t.Fatalf("%d layers", len(layers))
+	}
+	all := map[string]archived{}
+	for _, files := range layers {
+		maps.Copy(all, files)
 	}
 	for _, name := range []string{
 		"usr/local/bin/kube", "prebaked/snapshots/2/fs/usr/local/bin/kube", "prebaked/snapshots/4/fs/usr/local/bin/kube",
@@ -156,8 +178,18 @@ func TestNodeLayersStoreEverythingOnce(t *testing.T) {
 		"usr/local/bin/entrypoint": "cove-node", "usr/local/bin/systemctl": "cove-node",
 		"prebaked/snapshots/4/fs/usr/local/bin/kube-proxy": "kube", "prebaked/snapshots/5/fs/usr/local/bin/etcdctl": "etcd",
 	} {
-		if f := all[name]; f.Typeflag != tar.TypeSymlink || f.Linkname != target {
-			t.Errorf("%s is %+v, want a link to %s", name, f.Header, target)
+		expect(t, all, name, tar.TypeSymlink, target)
+	}
+}
+
+// A change to the node's init or its files leaves the layers below as they are.
+func TestTopLayerIsSmall(t *testing.T) {
+	layers := nodeImage(t)
+	for _, name := range []string{"usr/local/bin/cove-node", "usr/share/cove/seed.tar", "kind/version", "usr/share/cove/sbom.spdx.json"} {
+		for i, files := range layers {
+			if _, ok := files[name]; ok != (i == len(layers)-1) {
+				t.Errorf("layer %d has %s: %t", i, name, ok)
+			}
 		}
 	}
 }
@@ -169,24 +201,30 @@ func TestComponentImage(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var m v1.Manifest
-		var config v1.ConfigFile
-		if err := errors.Join(json.Unmarshal(s.Manifest, &m), json.Unmarshal(s.Config, &config)); err != nil {
-			t.Fatal(err)
-		}
-		if m.MediaType != types.OCIManifestSchema1 || m.Config.MediaType != types.OCIConfigJSON || m.Config.Digest.String() != digest.FromBytes(s.Config).String() {
-			t.Errorf("%s: manifest %s", c.names, s.Manifest)
-		}
-		if config.Architecture != "arm64" || config.OS != "linux" || len(config.RootFS.DiffIDs) != len(c.layers) || len(m.Layers) != len(c.layers) {
-			t.Errorf("%s: config %s", c.names, s.Config)
-		}
-		for i, name := range c.layers {
-			if m.Layers[i].Digest != sums[name].digest || config.RootFS.DiffIDs[i] != sums[name].digest || m.Layers[i].MediaType != types.OCIUncompressedLayer {
-				t.Errorf("%s: layer %d is %+v", c.names, i, m.Layers[i])
-			}
-		}
 		if pinned := strings.Contains(c.names[0], "pause"); s.Pinned != pinned {
 			t.Errorf("%s: pinned %t", c.names, s.Pinned)
+		}
+		checkImage(t, s, c.layers, sums)
+	}
+}
+
+// checkImage compares an image's manifest and configuration with its layers.
+func checkImage(t *testing.T, s seedImage, layers []string, sums map[string]*layer) {
+	t.Helper()
+	var m v1.Manifest
+	var config v1.ConfigFile
+	if err := errors.Join(json.Unmarshal(s.Manifest, &m), json.Unmarshal(s.Config, &config)); err != nil {
+		t.Fatal(err)
+	}
+	if m.MediaType != types.OCIManifestSchema1 || m.Config.MediaType != types.OCIConfigJSON || m.Config.Digest.String() != digest.FromBytes(s.Config).String() {
+		t.Errorf("%s: manifest %s", s.Names, s.Manifest)
+	}
+	if config.Architecture != "arm64" || config.OS != "linux" || len(config.RootFS.DiffIDs) != len(layers) || len(m.Layers) != len(layers) {
+		t.Fatalf("%s: config %s", s.Names, s.Config)
+	}
+	for i, name := range layers {
+		if m.Layers[i].Digest != sums[name].digest || config.RootFS.DiffIDs[i] != sums[name].digest || m.Layers[i].MediaType != types.OCIUncompressedLayer {
+			t.Errorf("%s: layer %d is %+v", s.Names, i, m.Layers[i])
 		}
 	}
 }
@@ -230,7 +268,7 @@ func testImage(t *testing.T) v1.Image {
 	if err != nil {
 		t.Fatal(err)
 	}
-	img, err := testBuilder(t).nodeConfig(versions()[0], []v1.Layer{l}, "hash")
+	img, err := testBuilder(t).nodeConfig(versions()[0], []mutate.Addendum{addendum(l, "x")}, "hash")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -102,13 +102,8 @@ func newBuilder(ctx context.Context, o Options) (*builder, error) {
 		}
 		arch = info.Architecture
 	}
-	if runtime.GOOS != "linux" {
-		return nil, fault.New(fault.ImageBuildTools, "cannot build an image on %s: it takes Linux", runtime.GOOS).
-			WithHint("give --image kindest/node:…, or build on Linux and bring the image over with `docker save` and `docker load`")
-	}
-	if arch != runtime.GOARCH {
-		return nil, fault.New(fault.ImageBuildTools, "cannot build an image for %s on %s", arch, runtime.GOARCH).
-			WithHint("build on a machine of the engine's kind, or give --image kindest/node:…")
+	if err := checkPlatform(runtime.GOOS, runtime.GOARCH, arch); err != nil {
+		return nil, err
 	}
 	if err := checkTools(hostLookup{}); err != nil {
 		return nil, err
@@ -126,6 +121,19 @@ func newBuilder(ctx context.Context, o Options) (*builder, error) {
 		return nil, err
 	}
 	return &builder{Options: o, arch: arch, cache: c, tree: tree, golang: tool}, nil
+}
+
+// checkPlatform refuses machines that cannot build an image for the architecture.
+func checkPlatform(goos, goarch, arch string) error {
+	switch {
+	case goos != "linux":
+		return fault.New(fault.ImageBuildTools, "cannot build an image on %s: it takes Linux", goos).
+			WithHint("give --image kindest/node:…, or build on Linux and bring the image over with `docker save` and `docker load`")
+	case goarch != arch:
+		return fault.New(fault.ImageBuildTools, "cannot build an image for %s on %s", arch, goarch).
+			WithHint("build on a machine of the engine's kind, or give --image kindest/node:…")
+	}
+	return nil
 }
 
 // bare returns a version without its "v".

@@ -143,9 +143,9 @@ type seedImage struct {
 
 // image makes the image of a component.
 func (c component) image(layers map[string]*layer, arch string) (seedImage, error) {
-	list := make([]v1.Layer, 0, len(c.layers))
+	list := make([]mutate.Addendum, 0, len(c.layers))
 	for _, name := range c.layers {
-		list = append(list, layers[name])
+		list = append(list, addendum(layers[name], name))
 	}
 	config := v1.Config{Env: []string{defaultPath}, Entrypoint: c.entry, User: c.user}
 	img, err := newImage(config, arch, types.OCIManifestSchema1, types.OCIConfigJSON, list)
@@ -161,7 +161,7 @@ func (c component) image(layers map[string]*layer, arch string) (seedImage, erro
 }
 
 // newImage makes an image of layers.
-func newImage(config v1.Config, arch string, manifest, configType types.MediaType, layers []v1.Layer) (v1.Image, error) {
+func newImage(config v1.Config, arch string, manifest, configType types.MediaType, layers []mutate.Addendum) (v1.Image, error) {
 	base := mutate.ConfigMediaType(mutate.MediaType(empty.Image, manifest), configType)
 	img, err := mutate.ConfigFile(base, &v1.ConfigFile{
 		Architecture: arch, OS: "linux", Created: v1.Time{Time: epoch()}, Config: config,
@@ -170,11 +170,16 @@ func newImage(config v1.Config, arch string, manifest, configType types.MediaTyp
 	if err != nil {
 		return nil, fmt.Errorf("cannot write an image's configuration: %w", err)
 	}
-	img, err = mutate.AppendLayers(img, layers...)
+	img, err = mutate.Append(img, layers...)
 	if err != nil {
 		return nil, fmt.Errorf("cannot stack an image's layers: %w", err)
 	}
 	return img, nil
+}
+
+// addendum is a layer with a line of the image's history.
+func addendum(l v1.Layer, what string) mutate.Addendum {
+	return mutate.Addendum{Layer: l, History: v1.History{Created: v1.Time{Time: epoch()}, CreatedBy: "cove: " + what}}
 }
 
 // factsJSON is the text of LabelNodeImage and of /kind/cove-image.json.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
@@ -89,7 +90,7 @@ func buildImage(ctx context.Context, o Options, recipe recipe, w io.Writer) (Res
 		config := recipe.Args
 		config.Env = []string{defaultPath}
 		config.Labels = map[string]string{LabelContent: result.Content}
-		img, err := newImage(config, b.arch, types.DockerManifestSchema2, types.DockerConfigJSON, []v1.Layer{l})
+		img, err := newImage(config, b.arch, types.DockerManifestSchema2, types.DockerConfigJSON, []mutate.Addendum{addendum(l, recipe.Part.Title)})
 		if err != nil {
 			return fault.Wrap(fault.ImageBuild, err, "cannot make image %s", recipe.Name)
 		}

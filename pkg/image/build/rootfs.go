@@ -58,7 +58,7 @@ func droppedPrefixes() []string {
 // with Options.Fresh.
 func rootfsKey(arch string) string {
 	h := newHasher()
-	h.add("rootfs", "1", suite, arch)
+	h.add("rootfs", "2", suite, arch)
 	h.add(rootfsPackages()...)
 	return h.sum()
 }
@@ -72,9 +72,7 @@ func (b *builder) rootfs(ctx context.Context) (dir string, err error) {
 				"mmdebstrap", "--variant=essential", "--format=tar", "--architectures=" + debianArch(b.arch), "--dpkgopt=force-unsafe-io",
 				"--include=" + strings.Join(rootfsPackages(), ","), suite, filepath.Join(work, "out", "base.tar"),
 			}
-			if mirror := hostMirror(ctx); mirror != "" {
-				args = append(args, mirror)
-			}
+			args = append(args, hostSources(ctx)...)
 			err := run(ctx, b.cache.log(partRootfs), command{dir: work, env: rootfsEnv(work), args: args}, func(line string) { r.Waiting("%.80s", line) })
 			return fault.Wrap(fault.ImageBuild, err, "cannot make the root file system")
 		})
@@ -101,35 +99,43 @@ func debianArch(arch string) string {
 	return arch
 }
 
-// hostMirror returns the mirror that this machine takes Debian from, if it runs Debian: a mirror has every release. ""
-// leaves the choice to mmdebstrap.
-func hostMirror(ctx context.Context) string {
+// hostSources returns apt's lines for the suite, with the mirrors that this machine takes Debian from, if it runs Debian: a
+// mirror has every release. None leaves the choice to mmdebstrap.
+func hostSources(ctx context.Context) []string {
 	release, err := os.ReadFile("/etc/os-release")
 	if err != nil || !strings.Contains("\n"+string(release), "\nID=debian\n") {
-		return ""
+		return nil
 	}
-	out, err := exec.CommandContext(ctx, "apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT) $(ORIGIN)", "Created-By: Packages").Output()
+	out, err := exec.CommandContext(ctx, "apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)", "Created-By: Packages").Output()
 	if err != nil {
-		return ""
+		return nil
 	}
-	return mirrorIn(string(release), string(out))
+	return sourcesIn(string(release), string(out))
 }
 
-// mirrorIn picks the mirror of the machine's own release out of apt's list of sources.
-func mirrorIn(release, targets string) string {
+// sourcesIn turns the machine's own sources (its release, updates and security) into those of the suite. Without a mirror of
+// the release itself there are none.
+func sourcesIn(release, targets string) []string {
 	codename := ""
 	for line := range strings.Lines(release) {
 		if v, ok := strings.CutPrefix(strings.TrimSpace(line), "VERSION_CODENAME="); ok {
 			codename = strings.Trim(v, `"`)
 		}
 	}
-	for line := range strings.Lines(targets) {
-		f := strings.Fields(line)
-		if len(f) >= 3 && f[1] == codename && f[2] == "main" && strings.HasPrefix(f[0], "http") {
-			return f[0]
+	var lines []string
+	for _, pocket := range []string{"", "-updates", "-security"} {
+		for line := range strings.Lines(targets) {
+			f := strings.Fields(line)
+			if len(f) >= 3 && f[1] == codename+pocket && f[2] == "main" && strings.HasPrefix(f[0], "http") {
+				lines = append(lines, "deb "+f[0]+" "+suite+pocket+" main")
+				break
+			}
+		}
+		if len(lines) == 0 {
+			return nil
 		}
 	}
-	return ""
+	return lines
 }
 
 // readRootfs returns the tree of base.tar without what is dropped. Files are read from the archive when they are needed.

@@ -115,16 +115,24 @@ func TestRootfsHasWhatANodeNeeds(t *testing.T) {
 	}
 }
 
-func TestMirrorIn(t *testing.T) {
+func TestSourcesIn(t *testing.T) {
 	const release = "PRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\nVERSION_CODENAME=bookworm\nID=debian\n"
-	for name, c := range map[string]struct{ targets, want string }{
-		"own release": {"https://packages.example/tool/ stable main Tool\nhttp://mirror.example/debian/ bookworm main Debian\n", "http://mirror.example/debian/"},
-		"updates":     {"http://mirror.example/security/ bookworm-security main Debian\n", ""},
-		"component":   {"http://mirror.example/debian/ bookworm contrib Debian\n", ""},
-		"local":       {"file:/srv/debian/ bookworm main Debian\n", ""},
-		"nothing":     {"", ""},
+	const own = "http://mirror.example/debian/ bookworm main\n"
+	for name, c := range map[string]struct {
+		targets string
+		want    []string
+	}{
+		"all": {
+			"https://packages.example/tool/ stable main\nhttp://mirror.example/security/ bookworm-security main\n" + own + "http://mirror.example/debian/ bookworm-updates main\n",
+			[]string{"deb http://mirror.example/debian/ trixie main", "deb http://mirror.example/debian/ trixie-updates main", "deb http://mirror.example/security/ trixie-security main"},
+		},
+		"release only":  {own + own, []string{"deb http://mirror.example/debian/ trixie main"}},
+		"security only": {"http://mirror.example/security/ bookworm-security main\n", nil},
+		"component":     {"http://mirror.example/debian/ bookworm contrib\n", nil},
+		"local":         {"file:/srv/debian/ bookworm main\n", nil},
+		"nothing":       {"", nil},
 	} {
-		if got := mirrorIn(release, c.targets); got != c.want {
+		if got := sourcesIn(release, c.targets); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
 	}

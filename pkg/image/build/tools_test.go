@@ -42,6 +42,20 @@ func TestCheckTools(t *testing.T) {
 	}
 }
 
+func TestCheckPlatform(t *testing.T) {
+	if err := checkPlatform("linux", "arm64", "arm64"); err != nil {
+		t.Errorf("linux: %v", err)
+	}
+	for want, err := range map[string]error{
+		"on darwin: it takes Linux": checkPlatform("darwin", "arm64", "arm64"),
+		"for amd64 on arm64":        checkPlatform("linux", "arm64", "amd64"),
+	} {
+		if !fault.Is(err, fault.ImageBuildTools) || !strings.Contains(err.Error(), want) || !strings.Contains(fault.ReportOf(err).Hint, "--image") {
+			t.Errorf("%s: %v", want, err)
+		}
+	}
+}
+
 func TestGoVersion(t *testing.T) {
 	tree := sourceTree{fstest.MapFS{
 		"a/go.mod": {Data: []byte("module a\n\ngo 1.9.1\n")}, "b/go.mod": {Data: []byte("module b\n\ngo 1.26.6\n")}, "c/go.mod": {Data: []byte("module c\n\ngo 1.26.0\n")},

@@ -26,7 +26,9 @@ func (o overlay) Open(name string) (fs.File, error) {
 	return o.lower.Open(name)
 }
 
-func TestTreeStoresAFileOnce(t *testing.T) {
+// testTree has a program in three places, and files of equal content.
+func testTree(t *testing.T) tree {
+	t.Helper()
 	program := writeFile(t, t.TempDir(), "kube", "program")
 	tr, inner := tree{}, tree{}
 	for _, x := range []tree{tr, inner} {
@@ -43,38 +45,50 @@ func TestTreeStoresAFileOnce(t *testing.T) {
 	tr.shared("licenses/b", []byte("text"))
 	tr.shared("licenses/empty1", nil)
 	tr.shared("licenses/empty2", nil)
-	files, order := written(t, tr)
-	const first = "prebaked/snapshots/10/fs/usr/local/bin/kube"
-	for name, link := range map[string]string{
-		first: "", "prebaked/snapshots/2/fs/usr/local/bin/kube": first, "usr/local/bin/kube": first,
-		"etc/a": "", "etc/b": "", // files that may be written to stay two
-		"licenses/a": "", "licenses/b": "licenses/a", "licenses/empty2": "",
-	} {
-		f, ok := files[name]
-		switch {
-		case !ok:
-			t.Errorf("%s is not there: %v", name, order)
-		case link == "" && f.Typeflag != tar.TypeReg, link != "" && (f.Typeflag != tar.TypeLink || f.Linkname != link || f.Size != 0):
-			t.Errorf("%s: type %c link %q size %d, want a link to %q", name, f.Typeflag, f.Linkname, f.Size, link)
-		}
+	return tr
+}
+
+// expect compares the kind and the target of an entry.
+func expect(t *testing.T, files map[string]archived, name string, kind byte, link string) {
+	t.Helper()
+	if f, ok := files[name]; !ok || f.Typeflag != kind || f.Linkname != link {
+		t.Errorf("%s is of type %c, link %q (there: %t); want %c, %q", name, f.Typeflag, f.Linkname, ok, kind, link)
 	}
+}
+
+func TestTreeStoresAFileOnce(t *testing.T) {
+	files, order := written(t, testTree(t))
+	const first = "prebaked/snapshots/10/fs/usr/local/bin/kube"
+	expect(t, files, first, tar.TypeReg, "")
+	expect(t, files, "prebaked/snapshots/2/fs/usr/local/bin/kube", tar.TypeLink, first)
+	expect(t, files, "usr/local/bin/kube", tar.TypeLink, first)
+	expect(t, files, "usr/local/bin/kubelet", tar.TypeSymlink, "kube")
+	expect(t, files, "etc/a", tar.TypeReg, "")
+	expect(t, files, "etc/b", tar.TypeReg, "") // files that may be written to stay two
+	expect(t, files, "licenses/a", tar.TypeReg, "")
+	expect(t, files, "licenses/b", tar.TypeLink, "licenses/a")
+	expect(t, files, "licenses/empty2", tar.TypeReg, "")
 	if f := files[first]; f.data != "program" || f.Mode != 0o755 {
 		t.Errorf("%s is %q, mode %o", first, f.data, f.Mode)
 	}
-	if f := files["usr/local/bin/kubelet"]; f.Typeflag != tar.TypeSymlink || f.Linkname != "kube" {
-		t.Errorf("kubelet is %+v", f.Header)
-	}
-	for i, name := range order { // a hard link's target and every folder come before
+	for i, name := range order { // a hard link's target comes before it
 		if f := files[name]; f.Typeflag == tar.TypeLink && slices.Index(order, f.Linkname) > i {
 			t.Errorf("%s comes before its target", name)
 		}
-		if !files[name].ModTime.Equal(epoch()) || files[name].Uid != 0 {
-			t.Errorf("%s has time %v, owner %d", name, files[name].ModTime, files[name].Uid)
+	}
+}
+
+func TestTreeIsTheSameEverywhere(t *testing.T) {
+	files, _ := written(t, testTree(t))
+	for name, f := range files {
+		if !f.ModTime.Equal(epoch()) || f.Uid != 0 || f.Gid != 0 {
+			t.Errorf("%s has time %v, owner %d:%d", name, f.ModTime, f.Uid, f.Gid)
 		}
 	}
 	for _, dir := range []string{"prebaked/", "prebaked/snapshots/2/fs/usr/local/bin/", "usr/local/"} {
-		if f := files[dir]; f.Typeflag != tar.TypeDir || f.Mode != 0o755 {
-			t.Errorf("%s: %+v", dir, f.Header)
+		expect(t, files, dir, tar.TypeDir, "")
+		if files[dir].Mode != 0o755 {
+			t.Errorf("%s has mode %o", dir, files[dir].Mode)
 		}
 	}
 }
