@@ -60,6 +60,7 @@ type Context struct {
 	token   string
 
 	initConfig []byte        // kubeadm's, of the control plane
+	addons     []string      // those of kubeadm's that the document wants
 	kube       Kube          // set before apiUp is closed
 	apiUp      chan struct{} // closed when the API answers
 	initOK     chan struct{} // closed when kubeadm init is through
