@@ -18,9 +18,14 @@ import (
 )
 
 // dialPrograms are the commands that connect their standard input and output to an address: cove's own node program, and
-// what kind's images have.
+// what kind's images have, or once had. Bash cannot end one direction alone: it ends when the other side closes.
 func dialPrograms(address string) [][]string {
-	return [][]string{{"cove-node", "dial", "tcp", address}, {"socat", "-", "TCP:" + address}}
+	host, port, _ := net.SplitHostPort(address) // Dial has checked it
+	return [][]string{
+		{"cove-node", "dial", "tcp", address},
+		{"socat", "-", "TCP:" + address},
+		{"bash", "-c", "exec 3<>/dev/tcp/$0/$1 && { cat <&3 & cat >&3; wait; }", host, port},
+	}
 }
 
 // Dial connects to an address as the node sees it, through an exec. It returns as soon as a program in the node has
@@ -86,7 +91,7 @@ func (e *Engine) startDialProgram(ctx context.Context, node, address string) (pr
 			return process{}, err
 		}
 	}
-	return process{}, fault.New(fault.ImageBroken, "the image of %s has neither cove-node nor socat", node)
+	return process{}, fault.New(fault.ImageBroken, "the image of %s has none of cove-node, socat and bash", node)
 }
 
 // isMissing waits until an exec's program has started or could not. Newer engines tell that it is not there when they are
