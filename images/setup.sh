@@ -11,6 +11,7 @@ need() { # PACKAGE COMMAND
 }
 need mmdebstrap mmdebstrap
 need gcc gcc
+need pkg-config pkg-config
 need git git
 need iproute2 ip
 need iptables iptables

@@ -38,8 +38,7 @@ type documentOptions struct {
 // vars adds the flags.
 func (o *documentOptions) vars(f *Factory, cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVarP(&o.file, "file", "f", "", "cluster document, cove's or kind's; - is stdin")
-	flags.StringVar(&o.file, "config", "", "the same as --file, as kind calls it")
+	flags.StringVarP(&o.file, "file", "f", "", "cluster document, cove's or kind's; - is stdin (--config is the same)")
 	flags.SetNormalizeFunc(normalizeFlags)
 	// What of these is set goes by config.FlagOverrides, so that the settings do not count as flags.
 	flags.String("name", "", "name of the cluster, instead of the argument (default: $COVE_CLUSTER, else cove)")
@@ -213,7 +212,7 @@ func parsePortNumber(s string) (int32, error) {
 	if err != nil || n == 0 {
 		return 0, fmt.Errorf("%q is no port", s)
 	}
-	return int32(n), nil //nolint:gosec // 16 bits
+	return int32(n), nil
 }
 
 // parseMount reads a mount as docker's -v takes it: HOSTPATH:PATH[:ro]. The host's path may be Windows': C:\src:/src.

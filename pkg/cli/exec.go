@@ -32,8 +32,8 @@ func newExecCmd(f *Factory, run func(context.Context, *execOptions) error) *cobr
 		Long: `Run a command on a node, and end with its exit status. The node is named in full or by what
 follows the cluster's name; without one it is the control plane. Standard input goes to the
 command. It gets a terminal where cove has one.`,
-		Example: `  cove exec -- crictl ps
-  cove exec worker2 -- journalctl -u kubelet
+		Example: `  cove exec -- ctr -n k8s.io containers ls
+  cove exec worker2 -- ip route
   tar c . | cove exec dev-worker --name dev -- tar x -C /tmp`,
 		ValidArgsFunction: f.completeNode,
 	}

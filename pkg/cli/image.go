@@ -34,7 +34,7 @@ type imageLoadOptions struct {
 
 func newImageLoadCmd(f *Factory, run func(context.Context, *imageLoadOptions) error) *cobra.Command {
 	o := &imageLoadOptions{}
-	cmd := imageLoadCmd(f, o, run, func(cmd *cobra.Command, args []string) error {
+	cmd := imageLoadCmd(f, o, run, func(args []string) {
 		for _, a := range args {
 			switch {
 			case a == "-" || isFile(a):
@@ -43,7 +43,6 @@ func newImageLoadCmd(f *Factory, run func(context.Context, *imageLoadOptions) er
 				o.images = append(o.images, a)
 			}
 		}
-		return nil
 	})
 	cmd.Use = "load IMAGE|ARCHIVE|-..."
 	cmd.Short = "Load images into the nodes: from the engine, an archive or stdin"
@@ -62,22 +61,17 @@ imagePullPolicy: IfNotPresent or Never.`
 func newKindLoadCmd(f *Factory) *cobra.Command {
 	cmd := &cobra.Command{Use: "load", Short: "Load images, as kind has it", Hidden: true}
 	images := &imageLoadOptions{}
-	docker := imageLoadCmd(f, images, nil, func(_ *cobra.Command, args []string) error {
-		images.images = args
-		return nil
-	})
+	docker := imageLoadCmd(f, images, nil, func(args []string) { images.images = args })
 	docker.Use, docker.Short, docker.ValidArgsFunction = "docker-image IMAGE...", "Load images of the engine into the nodes", f.completeImages
 	archives := &imageLoadOptions{}
-	archive := imageLoadCmd(f, archives, nil, func(_ *cobra.Command, args []string) error {
-		archives.archives = args
-		return nil
-	})
+	archive := imageLoadCmd(f, archives, nil, func(args []string) { archives.archives = args })
 	archive.Use, archive.Short = "image-archive ARCHIVE...", "Load archives of images into the nodes"
 	cmd.AddCommand(docker, archive)
 	return cmd
 }
 
-func imageLoadCmd(f *Factory, o *imageLoadOptions, run func(context.Context, *imageLoadOptions) error, sort func(*cobra.Command, []string) error) *cobra.Command {
+// imageLoadCmd is what these commands have in common; sort tells files from images.
+func imageLoadCmd(f *Factory, o *imageLoadOptions, run func(context.Context, *imageLoadOptions) error, sort func(args []string)) *cobra.Command {
 	if run == nil {
 		run = func(ctx context.Context, o *imageLoadOptions) error { return runImageLoad(ctx, f, o) }
 	}
@@ -92,9 +86,7 @@ func imageLoadCmd(f *Factory, o *imageLoadOptions, run func(context.Context, *im
 		if slices.Index(args, "-") != lastIndex(args, "-") {
 			return usage(cmd, "", "standard input can be read once")
 		}
-		if err := sort(cmd, args); err != nil {
-			return err
-		}
+		sort(args)
 		return run(cmd.Context(), o)
 	}
 	return cmd

@@ -85,7 +85,7 @@ func (f *Factory) waitKubectl(ctx context.Context, to kubeconfig.Context, args [
 	case <-ctx.Done():
 	}
 	select {
-	case <-result:
+	case <-result: //nolint:errcheck // the interrupt is what ended it
 	case <-time.After(kubectlGrace):
 	}
 	return &statusError{status: fault.ExitInterrupted}

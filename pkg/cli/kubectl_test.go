@@ -14,6 +14,8 @@ import (
 	"net/url"
 	"runtime/debug"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,6 +26,8 @@ import (
 // apiServer is as much of one as `kubectl get pods` asks for. It notes who asks, and what.
 type apiServer struct {
 	*httptest.Server
+
+	mu    sync.Mutex
 	users map[string]bool
 	paths map[string]bool
 }
@@ -40,17 +44,19 @@ func newAPIServer(t *testing.T) (*apiServer, kubeconfig.Context) {
 	}
 	s := &apiServer{users: map[string]bool{}, paths: map[string]bool{}}
 	answers := map[string]string{
-		"/api":     `{"kind":"APIVersions","versions":["v1"]}`,
-		"/apis":    `{"kind":"APIGroupList","apiVersion":"v1","groups":[]}`,
-		"/version": `{"gitVersion":"v1.36.3","major":"1","minor":"36"}`,
-		"/api/v1":  `{"kind":"APIResourceList","groupVersion":"v1","resources":[{"name":"pods","singularName":"pod","namespaced":true,"kind":"Pod","verbs":["get","list"],"shortNames":["po"]}]}`,
+		"/api":                            `{"kind":"APIVersions","versions":["v1"]}`,
+		"/apis":                           `{"kind":"APIGroupList","apiVersion":"v1","groups":[]}`,
+		"/version":                        `{"gitVersion":"v1.36.3","major":"1","minor":"36"}`,
+		"/api/v1":                         `{"kind":"APIResourceList","groupVersion":"v1","resources":[{"name":"pods","singularName":"pod","namespaced":true,"kind":"Pod","verbs":["get","list"],"shortNames":["po"]}]}`,
 		"/api/v1/namespaces/default/pods": `{"kind":"PodList","apiVersion":"v1","metadata":{},"items":[{"metadata":{"name":"web","namespace":"default"},"status":{"phase":"Running"}}]}`,
 	}
 	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
 		for _, c := range r.TLS.PeerCertificates {
 			s.users[c.Subject.CommonName] = true
 		}
 		s.paths[r.URL.Path] = true
+		s.mu.Unlock()
 		w.Header().Set("Content-Type", "application/json")
 		if answer, ok := answers[r.URL.Path]; ok {
 			_, _ = io.WriteString(w, answer)
@@ -134,9 +140,9 @@ func TestKubectlInterrupted(t *testing.T) {
 func TestForward(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	var asked string
+	var asked atomic.Value
 	at, err := forward(ctx, func(_ context.Context, network, _ string) (net.Conn, error) {
-		asked = network
+		asked.Store(network)
 		here, there := net.Pipe()
 		go func() {
 			defer there.Close()
@@ -170,8 +176,8 @@ func TestForward(t *testing.T) {
 		}
 		_ = conn.Close()
 	}
-	if asked != "tcp" {
-		t.Errorf("dialled %s", asked)
+	if asked.Load() != "tcp" {
+		t.Errorf("dialled %s", asked.Load())
 	}
 	cancel()
 	for answers(t.Context(), at) { // the listener is closed soon after

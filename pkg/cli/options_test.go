@@ -15,12 +15,12 @@ import (
 	"github.com/cove-k8s/cove/pkg/fault"
 )
 
-// parse runs a command, which make returns with a run function that notes its options, below a root like cove's own.
+// parse runs a command, which command returns with a run function that notes its options, below a root like cove's own.
 // It returns the options, or the error's report.
-func parse[T any](t *testing.T, make func(*Factory, func(context.Context, *T) error) *cobra.Command, args string) (got *T, message string) {
+func parse[T any](t *testing.T, command func(*Factory, func(context.Context, *T) error) *cobra.Command, args string) (got *T, message string) {
 	t.Helper()
 	b := newBench(t)
-	c := make(b.Factory, func(_ context.Context, o *T) error {
+	c := command(b.Factory, func(_ context.Context, o *T) error {
 		got = o
 		return nil
 	})
@@ -49,11 +49,11 @@ type row[T any] struct {
 	err  string
 }
 
-func check[T any](t *testing.T, make func(*Factory, func(context.Context, *T) error) *cobra.Command, rows []row[T]) {
+func check[T any](t *testing.T, command func(*Factory, func(context.Context, *T) error) *cobra.Command, rows []row[T]) {
 	t.Helper()
 	for _, r := range rows {
 		t.Run(r.args, func(t *testing.T) {
-			got, message := parse(t, make, r.args)
+			got, message := parse(t, command, r.args)
 			switch {
 			case r.err != "":
 				if got != nil || !strings.Contains(message, r.err) || !strings.Contains(message, "[USAGE]") {
@@ -227,7 +227,7 @@ func TestBelowOthers(t *testing.T) {
 	}, []row[configViewOptions]{
 		{args: "config view dev -f x", want: configViewOptions{documentOptions{file: "x", flags: config.Overrides{Name: "dev"}}, formatYAML}},
 	})
-	for name, make := range map[string]func(*Factory, kubeconfigRun) *cobra.Command{
+	for name, command := range map[string]func(*Factory, kubeconfigRun) *cobra.Command{
 		"get": newKubeconfigGetCmd, "merge": newKubeconfigMergeCmd, "remove": newKubeconfigRemoveCmd, "path": newKubeconfigPathCmd,
 	} {
 		args := map[string]row[kubeconfigOptions]{
@@ -237,7 +237,7 @@ func TestBelowOthers(t *testing.T) {
 			"path":   {args: "kubeconfig path dev --kubeconfig k", want: kubeconfigOptions{name: "dev", kubeconfig: "k"}},
 		}
 		check(t, func(f *Factory, run func(context.Context, *kubeconfigOptions) error) *cobra.Command {
-			return group("kubeconfig", make(f, func(ctx context.Context, _ *Factory, o *kubeconfigOptions) error { return run(ctx, o) }))
+			return group("kubeconfig", command(f, func(ctx context.Context, _ *Factory, o *kubeconfigOptions) error { return run(ctx, o) }))
 		}, []row[kubeconfigOptions]{args[name]})
 	}
 }

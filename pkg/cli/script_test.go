@@ -126,50 +126,69 @@ func check(err error) {
 func engineTool() {
 	fake, err := enginetest.Open(os.Getenv(enginetest.EnvState))
 	check(err)
-	args := os.Args[2:]
-	ctx := context.Background()
-	switch os.Args[1] {
-	case "image":
-		kind := append(args, "own")[1]
-		if kind == "plain" {
-			fake.AddImage(engine.Image{Names: args[:1]}, nil)
-		} else {
-			clustertest.AddNodeImage(fake, args[0], kind == "own")
-		}
-	case "registry":
-		fake.AddRegistryImage(engine.Image{Names: args, Size: 1_000_000_000})
-	case "fail":
-		fake.FailOn(args[0], fault.Code(args[1]), args[2])
-	case "info":
-		info, err := fake.Info(ctx)
-		check(err)
-		for _, a := range args {
-			check(setInfo(&info, a))
-		}
-		fake.SetInfo(info)
-	case "port":
-		port, err := strconv.ParseUint(args[0], 10, 16)
-		check(err)
-		fake.TakePort(engine.Port{HostIP: "127.0.0.1", HostPort: uint16(port), Protocol: "tcp"})
-	case "network":
-		_, err := fake.CreateNetwork(ctx, engine.NetworkSpec{Name: args[0], Cluster: "another", Run: "another"})
-		check(err)
-	case "stop":
-		check(fake.StopNode(ctx, args[0], time.Second))
-	case "crash":
-		check(fake.Crash(args[0], 137, "out of memory"))
-	case "left":
-		for _, line := range clustertest.New(fake).Left() {
-			fmt.Println(line)
-		}
-	case "operations":
-		for _, line := range fake.Operations() {
-			fmt.Println(line)
-		}
-	default:
+	command, ok := engineCommands()[os.Args[1]]
+	if !ok {
 		check(fmt.Errorf("engine: unknown command %q", os.Args[1]))
 	}
+	check(command(context.Background(), fake, os.Args[2:]))
 	check(fake.Save(os.Getenv(enginetest.EnvState)))
+}
+
+// engineCommands are what the program can do.
+func engineCommands() map[string]func(context.Context, *enginetest.Fake, []string) error {
+	lines := func(words []string) error {
+		for _, w := range words {
+			fmt.Println(w)
+		}
+		return nil
+	}
+	return map[string]func(context.Context, *enginetest.Fake, []string) error{
+		"image": func(_ context.Context, fake *enginetest.Fake, args []string) error {
+			if kind := append(args, "own")[1]; kind == "plain" {
+				fake.AddImage(engine.Image{Names: args[:1]}, nil)
+			} else {
+				clustertest.AddNodeImage(fake, args[0], kind == "own")
+			}
+			return nil
+		},
+		"registry": func(_ context.Context, fake *enginetest.Fake, args []string) error {
+			fake.AddRegistryImage(engine.Image{Names: args, Size: 1_000_000_000})
+			return nil
+		},
+		"fail": func(_ context.Context, fake *enginetest.Fake, args []string) error {
+			fake.FailOn(args[0], fault.Code(args[1]), args[2])
+			return nil
+		},
+		"info": func(ctx context.Context, fake *enginetest.Fake, args []string) error {
+			info, err := fake.Info(ctx)
+			for _, a := range args {
+				err = errors.Join(err, setInfo(&info, a))
+			}
+			fake.SetInfo(info)
+			return err
+		},
+		"port": func(_ context.Context, fake *enginetest.Fake, args []string) error {
+			port, err := strconv.ParseUint(args[0], 10, 16)
+			fake.TakePort(engine.Port{HostIP: "127.0.0.1", HostPort: uint16(port), Protocol: "tcp"})
+			return err
+		},
+		"network": func(ctx context.Context, fake *enginetest.Fake, args []string) error {
+			_, err := fake.CreateNetwork(ctx, engine.NetworkSpec{Name: args[0], Cluster: "another", Run: "another"})
+			return err
+		},
+		"stop": func(ctx context.Context, fake *enginetest.Fake, args []string) error {
+			return fake.StopNode(ctx, args[0], time.Second)
+		},
+		"crash": func(_ context.Context, fake *enginetest.Fake, args []string) error {
+			return fake.Crash(args[0], 137, "out of memory")
+		},
+		"left": func(_ context.Context, fake *enginetest.Fake, _ []string) error {
+			return lines(clustertest.New(fake).Left())
+		},
+		"operations": func(_ context.Context, fake *enginetest.Fake, _ []string) error {
+			return lines(fake.Operations())
+		},
+	}
 }
 
 func setInfo(info *engine.Info, setting string) error {

@@ -16,7 +16,7 @@ import (
 )
 
 // update writes the goldens anew.
-var update = flag.Bool("update", os.Getenv("UPDATE_GOLDEN") != "", "write the goldens anew")
+var update = flag.Bool("update", false, "write the goldens anew")
 
 // document returns a complete document of a cluster with that many workers.
 func document(t *testing.T, name string, workers int, change ...func(*v1alpha1.Cluster)) v1alpha1.Cluster {

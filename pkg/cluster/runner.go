@@ -48,12 +48,22 @@ func (r Runner) Run(ctx context.Context, plan Plan, rc *Context) error {
 			case ctx.Err() != nil:
 				err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
 			case stageCtx.Err() != nil:
-				err = fault.Wrap(fault.NotReady, err, "the cluster was not ready within %s", r.Timeout)
+				err = late(err, r.Timeout)
 			}
 			return r.fail(ctx, rc, begun, err)
 		}
 	}
 	return nil
+}
+
+// late is the error of a run whose time was up. What Kubernetes lacked stays the error's code; that a request to the engine
+// was cut off is a consequence, and not the cause.
+func late(err error, limit time.Duration) error {
+	e := &fault.Error{Code: fault.NotReady, Msg: fmt.Sprintf("the cluster was not ready within %s", limit), Err: err}
+	if r := fault.ReportOf(err); r.Exit == fault.ExitKubernetes {
+		e.Code, e.Hint = r.Code, r.Hint
+	}
+	return e
 }
 
 // limit is the time limit of a run's timed stages: it begins with the first of them.

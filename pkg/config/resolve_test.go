@@ -232,11 +232,11 @@ func TestWarnings(t *testing.T) {
 	}{
 		{"without an apiVersion", []string{"kind: InitConfiguration"}, nil},
 		{"of the right one", []string{patch("kubeadm.k8s.io/v1beta4", "InitConfiguration")}, nil},
-		{"of an old one", []string{"kind: InitConfiguration", patch("kubeadm.k8s.io/v1beta3", "JoinConfiguration")}, []string{"cluster.kubeadmConfigPatches[1]"}},
+		{"of an old one", []string{"kind: InitConfiguration", patch("kubeadm.k8s.io/v1beta2", "JoinConfiguration")}, []string{"cluster.kubeadmConfigPatches[1]"}},
 		{"of an old one beside a new one", []string{
-			patch("kubeadm.k8s.io/v1beta3", "JoinConfiguration"), patch("kubeadm.k8s.io/v1beta4", "JoinConfiguration"),
+			patch("kubeadm.k8s.io/v1beta2", "JoinConfiguration"), patch("kubeadm.k8s.io/v1beta4", "JoinConfiguration"),
 		}, nil},
-		{"of an old one in a second document", []string{"kind: InitConfiguration\n---\n" + patch("kubeadm.k8s.io/v1beta3", "ClusterConfiguration")},
+		{"of an old one in a second document", []string{"kind: InitConfiguration\n---\n" + patch("kubeadm.k8s.io/v1beta2", "ClusterConfiguration")},
 			[]string{"cluster.kubeadmConfigPatches[0]"}},
 	}
 	for _, tt := range tests {

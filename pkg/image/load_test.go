@@ -82,65 +82,72 @@ func archive(t *testing.T, files map[string]string, padding int) []byte {
 	return b.Bytes()
 }
 
-func dockerArchive(t *testing.T, config, tag string, padding int) []byte {
+func dockerArchive(t *testing.T, tag string, padding int) []byte {
 	t.Helper()
+	const config = "{}"
 	name := fmt.Sprintf("blobs/sha256/%x", sha256.Sum256([]byte(config)))
 	return archive(t, map[string]string{name: config, "manifest.json": fmt.Sprintf(`[{"Config":%q,"RepoTags":[%q]}]`, name, tag)}, padding)
 }
 
+// loadRef loads an image of the engine.
+func loadRef(t *testing.T, w *clustertest.World, ref string, list []engine.Node) (image.Loaded, error) {
+	t.Helper()
+	src, err := image.FromEngine(t.Context(), w.Engine, ref)
+	if err != nil {
+		return image.Loaded{}, err
+	}
+	return image.Load(t.Context(), w.Engine, list, src, nil)
+}
+
 func TestLoadFromEngine(t *testing.T) {
 	w, list := nodes(t, "dev-a", "dev-b")
+	both := []string{"dev-a", "dev-b"}
 	w.Engine.AddImage(engine.Image{Names: []string{"app:1"}}, nil)
-	load := func(ref string, list []engine.Node) (image.Loaded, error) {
-		src, err := image.FromEngine(t.Context(), w.Engine, ref)
-		if err != nil {
-			return image.Loaded{}, err
+	for _, step := range []struct {
+		name            string
+		list            []engine.Node
+		loaded, skipped []string
+	}{
+		{"into one", list[:1], both[:1], nil},
+		{"the one that has it is left out", list, both[1:], both[:1]},
+		{"both have it", list, nil, both},
+	} {
+		got, err := loadRef(t, w, "app:1", step.list)
+		if err != nil || !slices.Equal(got.Nodes, step.loaded) || !slices.Equal(got.Skipped, step.skipped) ||
+			(got.Bytes > 0) != (len(step.loaded) > 0) || !slices.Equal(got.Images, []string{"docker.io/library/app:1"}) {
+			t.Fatalf("%s: %+v, %v", step.name, got, err)
 		}
-		return image.Load(t.Context(), w.Engine, list, src, nil)
-	}
-	got, err := load("app:1", list[:1])
-	if err != nil || !slices.Equal(got.Nodes, []string{"dev-a"}) || got.Skipped != nil || got.Bytes == 0 || !slices.Equal(got.Images, []string{"docker.io/library/app:1"}) {
-		t.Fatalf("got %+v, %v", got, err)
-	}
-	// The node that has it is left out.
-	got, err = load("app:1", list)
-	if err != nil || !slices.Equal(got.Nodes, []string{"dev-b"}) || !slices.Equal(got.Skipped, []string{"dev-a"}) {
-		t.Fatalf("got %+v, %v", got, err)
 	}
 	// Another image of the same name is another image.
 	w.Engine.AddImage(engine.Image{Names: []string{"app:1"}, Labels: map[string]string{"new": "1"}}, nil)
-	got, err = load("app:1", list)
-	if err != nil || len(got.Nodes) != 2 {
+	if got, err := loadRef(t, w, "app:1", list); err != nil || !slices.Equal(got.Nodes, both) {
 		t.Fatalf("got %+v, %v", got, err)
 	}
-	got, err = load("app:1", list)
-	if err != nil || len(got.Skipped) != 2 || len(got.Images) != 1 || got.Bytes != 0 {
-		t.Fatalf("got %+v, %v", got, err)
-	}
-	for _, n := range list {
-		if got := names(t, w, n.Name); !slices.Equal(got, []string{"docker.io/library/app:1"}) {
-			t.Errorf("%s has %v", n.Name, got)
+	for _, n := range both {
+		if got := names(t, w, n); !slices.Equal(got, []string{"docker.io/library/app:1"}) {
+			t.Errorf("%s has %v", n, got)
 		}
 	}
-	// An image by its ID is loaded by its names; one without any cannot be found by pods.
-	img, err := w.Engine.Image(t.Context(), "app:1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, err = load(img.ID, list); err != nil || len(got.Skipped) != 2 {
+}
+
+// An image by its ID is loaded by its names; one without any cannot be found by pods.
+func TestLoadByID(t *testing.T) {
+	w, list := nodes(t, "dev-a")
+	img := w.Engine.AddImage(engine.Image{Names: []string{"app:1"}}, nil)
+	if got, err := loadRef(t, w, img.ID, list); err != nil || !slices.Equal(got.Images, []string{"docker.io/library/app:1"}) {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	bare := w.Engine.AddImage(engine.Image{Labels: map[string]string{"bare": "1"}}, nil)
-	if _, err = load(bare.ID, list); !fault.Is(err, fault.ImageLoad) || !strings.Contains(fault.ReportOf(err).Hint, "docker tag") {
+	if _, err := loadRef(t, w, bare.ID, list); !fault.Is(err, fault.ImageLoad) || !strings.Contains(fault.ReportOf(err).Hint, "docker tag") {
 		t.Errorf("got %v", err)
 	}
-	if _, err = load("no:such", list); !fault.Is(err, fault.ImageNotFound) {
+	if _, err := loadRef(t, w, "no:such", list); !fault.Is(err, fault.ImageNotFound) {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestLoadArchives(t *testing.T) {
-	big := dockerArchive(t, "{}", "registry.example/team/app:2", 20<<20)
+	big := dockerArchive(t, "registry.example/team/app:2", 20<<20)
 	var zipped bytes.Buffer
 	z := gzip.NewWriter(&zipped)
 	if _, err := z.Write(big); err != nil || z.Close() != nil {
@@ -203,7 +210,7 @@ func TestLoadForms(t *testing.T) {
 }
 
 func TestLoadRefuses(t *testing.T) {
-	good := dockerArchive(t, "{}", "app:2", 4<<20)
+	good := dockerArchive(t, "app:2", 4<<20)
 	unnamed := archive(t, map[string]string{"manifest.json": `[{"Config":"x.json","RepoTags":null}]`}, 0)
 	for _, tt := range []struct {
 		name string
@@ -258,7 +265,7 @@ func TestLoadNamesTheNodeThatFails(t *testing.T) {
 		fmt.Fprintln(cmd.Stderr, "ctr: no space left on device")
 		return true, &engine.ExitError{Code: 1}
 	}
-	_, err := image.Load(t.Context(), w.Engine, list, image.FromReader("stdin", bytes.NewReader(dockerArchive(t, "{}", "app:2", 20<<20))), nil)
+	_, err := image.Load(t.Context(), w.Engine, list, image.FromReader("stdin", bytes.NewReader(dockerArchive(t, "app:2", 20<<20))), nil)
 	if !fault.Is(err, fault.ImageLoad) || !strings.Contains(err.Error(), "node dev-b: ctr: no space left on device") || strings.Contains(err.Error(), "dev-a") {
 		t.Fatalf("got %v", err)
 	}
@@ -306,7 +313,7 @@ func TestLoadChecksWhatTheNodeHas(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	_, err := image.Load(ctx, w.Engine, list, image.FromReader("stdin", bytes.NewReader(dockerArchive(t, "{}", "app:2", 0))), nil)
+	_, err := image.Load(ctx, w.Engine, list, image.FromReader("stdin", bytes.NewReader(dockerArchive(t, "app:2", 0))), nil)
 	if !fault.Is(err, fault.ImageLoad) || !strings.Contains(err.Error(), "it lacks docker.io/library/app:2 for linux/amd64") {
 		t.Errorf("got %v", err)
 	}

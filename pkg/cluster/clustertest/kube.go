@@ -63,7 +63,7 @@ func (a *fakeAPI) wait(ctx context.Context, name string) error {
 	return err
 }
 
-// HangError, as an entry of World.Fail, makes a call hang until its context ends.
+// HangError makes a call hang until its context ends, as an entry of World.Fail.
 type HangError struct{}
 
 // Error says what it does.

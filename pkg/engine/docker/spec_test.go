@@ -23,7 +23,7 @@ func TestBodyGolden(t *testing.T) {
 	spec := engine.NodeSpec{
 		Name: "dev-control-plane", Cluster: "dev", Role: engine.RoleControlPlane, Run: "r1", Image: "cove/node:v1.36.3",
 		Entrypoint: []string{"/bin/init", "--first"},
-		Labels: map[string]string{"example.com/x": "y"}, Network: "dev", IP: netip.MustParseAddr("172.18.0.2"),
+		Labels:     map[string]string{"example.com/x": "y"}, Network: "dev", IP: netip.MustParseAddr("172.18.0.2"),
 		Hosts:   map[string]netip.Addr{"b": netip.MustParseAddr("172.18.0.4"), "a": netip.MustParseAddr("172.18.0.3")},
 		Volumes: []engine.VolumeMount{{Name: "dev-control-plane-var", Target: "/var"}},
 		Mounts: []engine.Mount{
