@@ -114,7 +114,8 @@ func incompleteClusters(ctx context.Context, e engine.Engine) ([]string, error) 
 	return names, err
 }
 
-// writeChecks writes a line for each check, and below those that are not in order what is needed and the cure.
+// writeChecks writes a line for each check, and below those that are not in order what is needed and the cure. Checks that
+// were skipped come last, together.
 func writeChecks(w io.Writer, checks []doctor.Check, quiet bool) error {
 	width := 0
 	for _, c := range checks {
@@ -122,18 +123,37 @@ func writeChecks(w io.Writer, checks []doctor.Check, quiet bool) error {
 	}
 	var b strings.Builder
 	for _, c := range checks {
-		if quiet && c.Status != doctor.Warn && c.Status != doctor.Fail {
+		bad := c.Status == doctor.Warn || c.Status == doctor.Fail
+		if c.Status == doctor.Skipped || quiet && !bad {
 			continue
 		}
-		if c.Status == doctor.Skipped && checks[0].Status == doctor.Fail {
-			continue // for one reason, and that is said
-		}
-		mark := map[doctor.Status]string{doctor.OK: "✓", doctor.Warn: "!", doctor.Fail: "✗", doctor.Skipped: "-"}[c.Status]
+		mark := map[doctor.Status]string{doctor.OK: "✓", doctor.Warn: "!", doctor.Fail: "✗"}[c.Status]
 		fmt.Fprintf(&b, "%s %-*s  %s\n", mark, width, c.Title, c.Value)
-		if c.Status == doctor.Warn || c.Status == doctor.Fail {
+		if bad {
 			fmt.Fprintf(&b, "  %-*s  need: %s\n  %-*s  cure: %s\n", width, "", c.Need, width, "", c.Cure)
 		}
 	}
+	if !quiet && checks[0].Status != doctor.Fail { // else it is for one reason, and that is said
+		writeSkipped(&b, checks)
+	}
 	_, err := io.WriteString(w, b.String())
 	return fault.Wrap(fault.FileUnwritable, err, "cannot write the output")
+}
+
+// writeSkipped writes a line for each reason to skip checks.
+func writeSkipped(w io.Writer, checks []doctor.Check) {
+	var reasons []string
+	titles := map[string][]string{}
+	for _, c := range checks {
+		if c.Status != doctor.Skipped {
+			continue
+		}
+		if titles[c.Value] == nil {
+			reasons = append(reasons, c.Value)
+		}
+		titles[c.Value] = append(titles[c.Value], c.Title)
+	}
+	for _, reason := range reasons {
+		fmt.Fprintf(w, "- Not checked, because %s: %s\n", reason, strings.Join(titles[reason], ", "))
+	}
 }

@@ -196,7 +196,7 @@ func (h *host) one(ctx context.Context, p probe) Check {
 	case h.unknown() && !p.apart:
 		f = skip("the engine does not answer")
 	case p.local && !h.local:
-		f = skip("the engine's host is not this machine's kernel, which cannot tell")
+		f = skip("the engine does not run on this machine's kernel")
 	default:
 		ctx, cancel := context.WithTimeout(ctx, engineTimeout)
 		defer cancel()

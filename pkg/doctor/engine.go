@@ -52,6 +52,8 @@ func checkCapabilities(_ context.Context, h *host) finding {
 	switch {
 	case h.Info.Rootless:
 		f.value = "rootless: those of the engine's own user namespace"
+	case !h.local && !h.Info.Restricted:
+		f.value = "all, as far as is known from here; the first node finds out"
 	case h.Info.Restricted:
 		f.value = "the engine cannot give --privileged; nodes run with those that it has"
 	}

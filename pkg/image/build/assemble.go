@@ -151,6 +151,7 @@ func (b *builder) topTree(v version, parts map[string]string, s seed) (tree, err
 	}
 	t.symlink("usr/local/bin/entrypoint", "cove-node")
 	t.symlink("usr/local/bin/systemctl", "cove-node")
+	t.symlink("usr/local/bin/journalctl", "cove-node")
 	t.bytes(seedArchive, s.archive)
 	files, err := b.nodeFiles(v)
 	if err != nil {

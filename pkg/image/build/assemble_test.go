@@ -175,7 +175,7 @@ func TestNodeLayersHaveEverything(t *testing.T) {
 	}
 	for name, target := range map[string]string{
 		"usr/local/bin/kubelet": "kube", "usr/local/bin/kubeadm": "kube", "usr/local/bin/kubectl": "kube", "usr/local/bin/ctr": "containerd",
-		"usr/local/bin/entrypoint": "cove-node", "usr/local/bin/systemctl": "cove-node",
+		"usr/local/bin/entrypoint": "cove-node", "usr/local/bin/systemctl": "cove-node", "usr/local/bin/journalctl": "cove-node",
 		"prebaked/snapshots/4/fs/usr/local/bin/kube-proxy": "kube", "prebaked/snapshots/5/fs/usr/local/bin/etcdctl": "etcd",
 	} {
 		expect(t, all, name, tar.TypeSymlink, target)
