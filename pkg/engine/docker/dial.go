@@ -24,7 +24,7 @@ func dialPrograms(address string) [][]string {
 	return [][]string{
 		{"cove-node", "dial", "tcp", address},
 		{"socat", "-", "TCP:" + address},
-		{"bash", "-c", "exec 3<>/dev/tcp/$0/$1 && { cat <&3 & cat >&3; wait; }", host, port},
+		{"bash", "-c", "exec 3<>/dev/tcp/$0/$1 4<&0 && { cat <&4 >&3 & cat <&3; kill $! 2>/dev/null || :; }", host, port},
 	}
 }
 

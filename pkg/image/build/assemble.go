@@ -18,7 +18,7 @@ import (
 )
 
 // layoutVersion is part of an image's content hash. It changes when the code below makes other images of the same parts.
-const layoutVersion = "2"
+const layoutVersion = "3"
 
 // nodeProgram is where the node's PID 1 is.
 const nodeProgram = "usr/local/bin/cove-node"
