@@ -70,14 +70,15 @@ func PlanCreate(doc v1alpha1.Cluster, o CreateOptions) Plan {
 	}
 	handover := Stage{Name: "handover", Timed: true, Steps: []Step{
 		step{"kubelet", "Let the kubelet renew its certificate", finalizeKubelet},
-		step{"record", "Record the cluster", recordCreated},
 	}}
 	if !o.SkipKubeconfig {
 		handover.Steps = append(handover.Steps, undoableStep{
 			step{"kubeconfig", "Write context " + ContextName(doc.Name) + " to the kubeconfig", mergeKubeconfig}, removeKubeconfig,
 		})
 	}
-	plan.Stages = append(plan.Stages, handover)
+	// The record says that the cluster is complete: it comes when everything else is done.
+	record := Stage{Name: "record", Timed: true, Steps: []Step{step{"record", "Record the cluster", recordCreated}}}
+	plan.Stages = append(plan.Stages, handover, record)
 	return plan
 }
 

@@ -53,8 +53,10 @@ func podHealth(p *corev1.Pod) (healthy bool, reason string) {
 			return false, "not scheduled: " + c.Message
 		}
 	}
-	// The kubelet tells late that the containers of a static pod are ready; that they run without trouble is known at once.
-	if _, static := p.Annotations[corev1.MirrorPodAnnotationKey]; static && p.Status.Phase == corev1.PodRunning {
+	// The kubelet tells late that a static pod runs, and later that it is ready: it may have run for long when its mirror
+	// is made. What keeps it from running is told as for others.
+	_, static := p.Annotations[corev1.MirrorPodAnnotationKey]
+	if static && (p.Status.Phase == corev1.PodRunning || p.Status.Phase == corev1.PodPending) {
 		return true, ""
 	}
 	if p.Status.Message != "" {

@@ -180,6 +180,23 @@ func TestPodHealth(t *testing.T) {
 	}
 }
 
+// The kubelet tells of a static pod late, but for what keeps it from running.
+func TestStaticPodHealth(t *testing.T) {
+	for status, want := range map[string]bool{
+		"{phase: Pending}": true, "{phase: Running}": true, "{phase: Failed}": false,
+		"{phase: Running, containerStatuses: [{name: c, state: {terminated: {exitCode: 1}}}]}": false,
+	} {
+		manifest := "apiVersion: v1\nkind: Pod\nmetadata: {name: x, annotations: {kubernetes.io/config.mirror: abc}}\nstatus: %s\n"
+		p, err := as[corev1.Pod](mustDecode(t, manifest, status)[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if healthy, reason := podHealth(p); healthy != want {
+			t.Errorf("%s: %v, %q", status, healthy, reason)
+		}
+	}
+}
+
 func TestPods(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, c := newFakeAPI(t)
