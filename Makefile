@@ -63,7 +63,7 @@ vuln: ## Look for known vulnerabilities in what cove is linked with (needs the n
 e2e: setup build ## Run the end-to-end tests on real clusters
 	$(COVE) build node-image
 	@mkdir -p $(ARTIFACTS)
-	COVE_BIN=$(CURDIR)/$(COVE) E2E_REQUIRE=1 E2E_ARTIFACTS=$(ARTIFACTS) $(GO) run $(GOTESTSUM) --format testname --junitfile $(ARTIFACTS)/e2e.xml -- -count=1 -tags e2e -timeout $(E2E_TIMEOUT) ./e2e/...
+	COVE_BIN=$(CURDIR)/$(COVE) E2E_REQUIRE=1 E2E_ARTIFACTS=$(ARTIFACTS) $(GO) run $(GOTESTSUM) --format testname --junitfile $(ARTIFACTS)/e2e.xml -- -count=1 -p 1 -tags e2e -timeout $(E2E_TIMEOUT) ./e2e/...
 
 test: setup lint verify unit cross contract e2e ## Run everything: lint, generated files, unit, scripts, six platforms, contract, end to end
 

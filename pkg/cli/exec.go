@@ -116,11 +116,14 @@ func runExec(ctx context.Context, f *Factory, o *execOptions) error {
 		defer term.restore()
 		command.Resize, command.Env = term.sizes, map[string]string{"TERM": f.Getenv("TERM")}
 	}
-	return ended(e.Exec(ctx, node.Name, command))
+	return ended(ctx, e.Exec(ctx, node.Name, command))
 }
 
-// ended makes cove end with the status of the command that it ran.
-func ended(err error) error {
+// ended makes cove end with the status of the command that it ran. Whom Ctrl-C was pressed on knows that it was.
+func ended(ctx context.Context, err error) error {
+	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
+		return &statusError{status: fault.ExitInterrupted}
+	}
 	if exit := (*engine.ExitError)(nil); errors.As(err, &exit) {
 		return &statusError{status: exit.Code}
 	}

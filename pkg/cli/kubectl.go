@@ -56,6 +56,9 @@ func runKubectl(ctx context.Context, f *Factory, o *kubectlOptions) error {
 	if err != nil {
 		return err
 	}
+	if _, err := runningNode(ctx, e, name, ""); err != nil {
+		return err // kubectl would ask in vain for half a minute
+	}
 	info, err := e.Info(ctx)
 	if err != nil {
 		return err

@@ -81,7 +81,7 @@ func runLogs(ctx context.Context, f *Factory, o *logsOptions) error {
 		if err != nil {
 			return err
 		}
-		return nodeLogs(ctx, e, n, o, f.IO.Out, f.IO.ErrOut)
+		return followed(ctx, nodeLogs(ctx, e, n, o, f.IO.Out, f.IO.ErrOut))
 	}
 	nodes, err := cluster.Nodes(ctx, e, name)
 	if err != nil {
@@ -103,7 +103,15 @@ func runLogs(ctx context.Context, f *Factory, o *logsOptions) error {
 		}
 	}
 	group.Wait()
-	return errors.Join(errs...)
+	return followed(ctx, errors.Join(errs...))
+}
+
+// followed makes Ctrl-C, by which the following of a log ends, no error to speak of.
+func followed(ctx context.Context, err error) error {
+	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
+		return &statusError{status: fault.ExitInterrupted}
+	}
+	return err
 }
 
 // nodeLogs prints the logs of one node. Of a node that does not run only what its PID 1 said is to be had.

@@ -43,6 +43,8 @@ const (
 	envBuild    = "FAKE_BUILD"    // the code by which builds of node images fail
 	envHost     = "FAKE_HOST"     // the engine's host's root directory
 	envKill     = "FAKE_KILL"     // the call of the API at which the process is killed
+	envPanic    = "FAKE_PANIC"    // the call of the API that panics
+	envExec     = "FAKE_EXEC"     // how a command line begins that fails in a node
 	envSignal   = "FAKE_SIGNAL"   // the call of the API at which the process is interrupted, as by Ctrl-C
 )
 
@@ -56,6 +58,8 @@ func factory() *cli.Factory {
 	fake, err := enginetest.Open(path)
 	check(err)
 	world := clustertest.New(fake)
+	self, err := os.FindProcess(os.Getpid())
+	check(err)
 	for call := range strings.FieldsSeq(os.Getenv(envKube)) {
 		name, how, _ := strings.Cut(call, "=")
 		world.Fail[name] = errors.New("injected")
@@ -66,11 +70,21 @@ func factory() *cli.Factory {
 	world.OnCall = func(name string) {
 		switch name {
 		case os.Getenv(envKill):
-			check(syscall.Kill(os.Getpid(), syscall.SIGKILL))
+			check(self.Kill())
 			select {}
 		case os.Getenv(envSignal):
-			check(syscall.Kill(os.Getpid(), syscall.SIGINT))
+			check(self.Signal(os.Interrupt))
+		case os.Getenv(envPanic):
+			panic("injected")
 		}
+	}
+	world.OnExec = func(_ string, cmd engine.Command) (bool, error) {
+		line := os.Getenv(envExec)
+		if line == "" || !strings.HasPrefix(strings.Join(cmd.Args, " "), line) {
+			return false, nil
+		}
+		fmt.Fprintln(cmd.Stderr, "no luck today")
+		return true, &engine.ExitError{Code: 1}
 	}
 	f.Engine = func(context.Context, string) (engine.Engine, error) {
 		if code := os.Getenv(envEngine); code != "" {
@@ -234,6 +248,27 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits},
 	})
+}
+
+// TestEveryCode wants each code to be shown by a script.
+func TestEveryCode(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join("testdata", "script", "*.txtar"))
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	var all strings.Builder
+	for _, f := range files {
+		data, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Write(data)
+	}
+	for _, k := range fault.Catalogue() {
+		if !strings.Contains(all.String(), `\[`+string(k.Code)+`\]`) {
+			t.Errorf("no script shows %s", k.Code)
+		}
+	}
 }
 
 // exits is the script command `exits STATUS PROGRAM ARG…`: the program must end with that very status. What it printed

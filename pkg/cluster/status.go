@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/cove-k8s/cove/pkg/engine"
@@ -52,7 +53,7 @@ func GetStatus(ctx context.Context, d Deps, name string) (Status, error) {
 	for _, n := range f.nodes {
 		s.Nodes = append(s.Nodes, containerStatus(n))
 		if n.State != engine.StateRunning {
-			s.Problems = append(s.Problems, fmt.Sprintf("the container of node %s is %s (status %d) %s", n.Name, n.State, n.ExitCode, n.Error))
+			s.Problems = append(s.Problems, strings.TrimSpace(fmt.Sprintf("the container of node %s is %s (status %d) %s", n.Name, n.State, n.ExitCode, n.Error)))
 		}
 	}
 	if s.State == Incomplete {

@@ -55,7 +55,7 @@ func TestHas(t *testing.T) {
 		{"docker.io/library/new:1", "sha256:other", false}, // Kubernetes has not seen it
 		{"docker.io/library/app:2", "sha256:id", false},
 	} {
-		if has(entries, wanted{tt.name, []string{"sha256:none", tt.digest}}) != tt.want {
+		if has(entries, wanted{name: tt.name, digests: []string{"sha256:none", tt.digest}}) != tt.want {
 			t.Errorf("%+v", tt)
 		}
 	}
@@ -67,11 +67,11 @@ func TestReadOCI(t *testing.T) {
 		{"digest":"sha256:2","annotations":{"org.opencontainers.image.ref.name":"quay.io/b/c:2"}},
 		{"digest":"sha256:3","annotations":{"org.opencontainers.image.ref.name":"latest"}},
 		{"digest":"sha256:4"}]}`))
-	want := []wanted{{"docker.io/library/a:1", []string{"sha256:1"}}, {"quay.io/b/c:2", []string{"sha256:2"}}}
+	want := []wanted{{name: "docker.io/library/a:1", digests: []string{"sha256:1"}}, {name: "quay.io/b/c:2", digests: []string{"sha256:2"}}}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, %v", got, err)
 	}
-	both := merge([]wanted{{"docker.io/library/a:1", []string{"sha256:config"}}}, got)
+	both := merge([]wanted{{name: "docker.io/library/a:1", digests: []string{"sha256:config"}}}, got)
 	if len(both) != 2 || len(both[0].digests) != 2 {
 		t.Errorf("got %v", both)
 	}

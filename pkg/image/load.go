@@ -46,6 +46,11 @@ func Load(ctx context.Context, e engine.Engine, nodes []engine.Node, src Source,
 		return Loaded{}, err
 	}
 	l.platform = info.OS + "/" + info.Architecture
+	for _, w := range src.images {
+		if w.arch != "" && w.arch != info.Architecture {
+			rep.Warn("build or pull it for "+l.platform, "image %s is for %s, and the nodes are %s: they can hardly run it", w.name, w.arch, info.Architecture)
+		}
+	}
 	result := Loaded{}
 	need := make([]bool, len(nodes))
 	if err := each(nodes, func(i int, n engine.Node) (err error) {

@@ -19,6 +19,7 @@ import (
 	"github.com/cove-k8s/cove/pkg/cluster/clustertest"
 	"github.com/cove-k8s/cove/pkg/engine"
 	"github.com/cove-k8s/cove/pkg/engine/enginetest"
+	"github.com/cove-k8s/cove/pkg/event"
 	"github.com/cove-k8s/cove/pkg/fault"
 	"github.com/cove-k8s/cove/pkg/image"
 )
@@ -143,6 +144,23 @@ func TestLoadByID(t *testing.T) {
 	}
 	if _, err := loadRef(t, w, "no:such", list); !fault.Is(err, fault.ImageNotFound) {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestLoadWarnsOfOtherPlatforms(t *testing.T) {
+	w, list := nodes(t, "dev-a")
+	w.Engine.AddImage(engine.Image{Names: []string{"arm:1"}, Architecture: "arm64"}, nil)
+	src, err := image.FromEngine(t.Context(), w.Engine, "arm:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &said{}
+	err = event.NewEmitter("run", "dev", time.Now, s).Step(t.Context(), "load", "Load", func(ctx context.Context, rep *event.Reporter) error {
+		_, err := image.Load(ctx, w.Engine, list, src, rep)
+		return err
+	})
+	if err != nil || len(s.warnings) != 1 || !strings.Contains(s.warnings[0], "docker.io/library/arm:1 is for arm64") {
+		t.Errorf("said %q, %v", s.warnings, err)
 	}
 }
 

@@ -30,6 +30,7 @@ type wanted struct {
 	name string // as containerd writes it
 	// digests are those by which the image may be known: of its configuration, of its manifest or of its index.
 	digests []string
+	arch    string // "" where it is not known
 }
 
 // FromEngine returns the engine's images of these names as a source. An image must have a tag, by which pods name it.
@@ -51,7 +52,7 @@ func FromEngine(ctx context.Context, e engine.Images, refs ...string) (Source, e
 				return Source{}, err
 			}
 			names = append(names, n)
-			s.images = append(s.images, wanted{name: full, digests: []string{img.ID}})
+			s.images = append(s.images, wanted{name: full, digests: []string{img.ID}, arch: img.Architecture})
 		}
 	}
 	s.open = func(ctx context.Context) (io.ReadCloser, error) { return e.SaveImages(ctx, names...) }
