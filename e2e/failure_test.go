@@ -16,6 +16,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"k8s.io/client-go/tools/clientcmd"
 )
@@ -36,19 +37,23 @@ func startUntil(cl cluster, prefix string, signal os.Signal) (r result, reached 
 		cl.t.Fatal(err)
 	}
 	var said strings.Builder
+	var sent time.Time
 	for lines := bufio.NewScanner(io.TeeReader(out, &said)); lines.Scan(); {
 		var event struct{ Type, Step string }
 		if err := json.Unmarshal(lines.Bytes(), &event); err != nil {
 			cl.t.Errorf("an event is not JSON: %v: %s", err, lines.Text())
 		}
 		if !reached && event.Type == "step.started" && strings.HasPrefix(event.Step, prefix) {
-			reached = true
+			reached, sent = true, time.Now()
 			if err := cmd.Process.Signal(signal); err != nil {
 				cl.t.Error(err)
 			}
 		}
 	}
 	err = cmd.Wait()
+	if reached {
+		cl.t.Logf("%s at step %s: ended %.1f s later", signal, prefix, time.Since(sent).Seconds())
+	}
 	r = result{args: args, stdout: said.String(), stderr: stderr.String()}
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
 		r.status = exit.ExitCode()

@@ -17,11 +17,13 @@ need iproute2 ip
 need iptables iptables
 [ -e /usr/include/seccomp.h ] || missing+=(libseccomp-dev)
 [ -e /usr/share/doc/libc6-dev ] || missing+=(libc6-dev)
+[ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing+=(debian-archive-keyring)
 
 engine_answers() {
   if command -v docker >/dev/null 2>&1; then docker version >/dev/null 2>&1; else [ -S /var/run/docker.sock ]; fi
 }
 engine_answers || command -v dockerd >/dev/null 2>&1 || missing+=(docker.io)
+command -v docker >/dev/null 2>&1 || missing+=(docker.io) # the tests compare with what it says
 
 if ! command -v go >/dev/null 2>&1; then
   say "Go 1.26 or later is needed: see https://go.dev/doc/install" >&2
@@ -37,6 +39,8 @@ if [ "${#missing[@]}" -gt 0 ]; then
   say "installing ${missing[*]}"
   export DEBIAN_FRONTEND=noninteractive
   apt-get update -qq
+  # Debian has the command in a package of its own from release 13 on.
+  if ! command -v docker >/dev/null 2>&1 && apt-cache show docker-cli >/dev/null 2>&1; then missing+=(docker-cli); fi
   apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 fi
 

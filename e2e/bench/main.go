@@ -103,7 +103,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if o.peerImage != o.image {
 		images = append(images, o.peerImage)
 	}
-	if err := engine.Transfer(ctx, "/var/run/docker.sock", images...); err != nil {
+	if err := engine.Transfer(ctx, machineSocket(os.Getenv("DOCKER_HOST")), images...); err != nil {
 		return err
 	}
 	tools, err := prepare(ctx, engine, o)
@@ -122,11 +122,19 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 				if err != nil {
 					return fmt.Errorf("%s, %d nodes, round %d: %w", tool.name, nodes, round, err)
 				}
-				say("%d nodes, round %d of %d, %s: usable after %.1f s", nodes, round, o.rounds, tool.name, s.Usable)
+				say("%d node(s), round %d of %d, %s: usable after %.1f s", nodes, round, o.rounds, tool.name, s.Usable)
 				c.add(tool.name, s)
 			}
 		}
 		report.Comparisons = append(report.Comparisons, c.summarize())
 	}
 	return report.write(stdout, o.output)
+}
+
+// machineSocket is where the machine's own engine listens.
+func machineSocket(dockerHost string) string {
+	if socket, ok := strings.CutPrefix(dockerHost, "unix://"); ok {
+		return socket
+	}
+	return "/var/run/docker.sock"
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -29,7 +30,7 @@ type Runner struct {
 // others of its stage are cancelled, and every step that was begun is undone, the last first. The error is the first one.
 func (r Runner) Run(ctx context.Context, plan Plan, rc *Context) error {
 	rc.Emitter.Plan(plan.Info())
-	var begun []Step
+	var begun []Stage
 	limit := newLimit(ctx, r.Timeout)
 	defer limit.stop()
 	for _, stage := range plan.Stages {
@@ -37,7 +38,7 @@ func (r Runner) Run(ctx context.Context, plan Plan, rc *Context) error {
 		if ctx.Err() != nil {
 			return r.fail(ctx, rc, begun, context.Cause(ctx))
 		}
-		begun = append(begun, stage.Steps...)
+		begun = append(begun, stage)
 		group, groupCtx := errgroup.WithContext(stageCtx)
 		for _, s := range stage.Steps {
 			group.Go(func() error { return runStep(groupCtx, rc, s) })
@@ -108,7 +109,7 @@ func runStep(ctx context.Context, rc *Context, s Step) error {
 }
 
 // fail saves the evidence, undoes what was begun, and returns the cause, with what could not be undone joined to it.
-func (r Runner) fail(ctx context.Context, rc *Context, begun []Step, cause error) error {
+func (r Runner) fail(ctx context.Context, rc *Context, begun []Stage, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
 	if r.Evidence != nil {
@@ -125,20 +126,34 @@ func (r Runner) fail(ctx context.Context, rc *Context, begun []Step, cause error
 		return cause
 	}
 	var left []error
-	for i := len(begun) - 1; i >= 0; i-- {
-		u, ok := begun[i].(Undoer)
-		if !ok {
-			continue
-		}
-		if err := u.Undo(ctx, rc); err != nil {
-			left = append(left, fmt.Errorf("cannot undo %q: %w", u.Title(), err))
-			continue
-		}
-		rc.Emitter.Emit(event.Event{Type: event.StepFinished, Step: u.ID(), Title: u.Title(), Status: event.Undone})
+	for _, stage := range slices.Backward(begun) {
+		left = append(left, undoStage(ctx, rc, stage)...)
 	}
 	if len(left) > 0 {
 		rc.Emitter.Warn(fmt.Sprintf("`cove delete %s` removes the rest once the engine answers", rc.Name()),
 			"not all could be removed: %v", errors.Join(left...))
 	}
 	return cause
+}
+
+// undoStage undoes the steps of a stage together, as they were done, and returns what could not be undone.
+func undoStage(ctx context.Context, rc *Context, stage Stage) []error {
+	failed := make([]error, len(stage.Steps))
+	var group errgroup.Group
+	for i, s := range stage.Steps {
+		u, ok := s.(Undoer)
+		if !ok {
+			continue
+		}
+		group.Go(func() error {
+			if err := u.Undo(ctx, rc); err != nil {
+				failed[i] = fmt.Errorf("cannot undo %q: %w", u.Title(), err)
+				return nil
+			}
+			rc.Emitter.Emit(event.Event{Type: event.StepFinished, Step: u.ID(), Title: u.Title(), Status: event.Undone})
+			return nil
+		})
+	}
+	_ = group.Wait() // each keeps its own
+	return slices.DeleteFunc(failed, func(err error) bool { return err == nil })
 }
