@@ -4,7 +4,10 @@
 package build
 
 import (
+	"compress/gzip"
 	"context"
+	"errors"
+	"io"
 	"runtime"
 	"strings"
 
@@ -59,7 +62,10 @@ func NodeImage(ctx context.Context, o Options) (Result, error) {
 	}
 	result := Result{Tag: tag, KubernetesVersion: version.Kubernetes, Content: b.content(version)}
 	if !o.Fresh && b.upToDate(ctx, &result) {
-		return result, nil
+		if o.Compressed {
+			result.Compressed, err = archiveSize(ctx, o.Engine, tag)
+		}
+		return result, err
 	}
 	parts, err := b.parts(ctx, nodeParts(version))
 	if err != nil {
@@ -138,3 +144,17 @@ func checkPlatform(goos, goarch, arch string) error {
 
 // bare returns a version without its "v".
 func bare(version string) string { return strings.TrimPrefix(version, "v") }
+
+// archiveSize returns the size of the engine's archive of an image after gzip.
+func archiveSize(ctx context.Context, e engine.Engine, tag string) (int64, error) {
+	in, err := e.SaveImages(ctx, tag)
+	if err != nil {
+		return 0, err
+	}
+	defer in.Close()
+	count := &counter{}
+	out := gzip.NewWriter(count)
+	_, err = io.Copy(out, in)
+	err = errors.Join(err, out.Close())
+	return count.n, fault.Wrap(fault.ImageBuild, err, "cannot measure image %s", tag)
+}
