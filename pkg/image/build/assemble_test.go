@@ -22,7 +22,6 @@ import (
 	"gotest.tools/v3/golden"
 
 	"github.com/cove-k8s/cove/pkg/engine"
-	"github.com/cove-k8s/cove/pkg/engine/enginetest"
 	"github.com/cove-k8s/cove/pkg/event"
 	"github.com/cove-k8s/cove/pkg/fault"
 )
@@ -357,18 +356,6 @@ func (r recorder) Emit(e event.Event) { *r.events = append(*r.events, e) }
 func TestCompressedSize(t *testing.T) {
 	if n, err := compressedSize(testImage(t)); err != nil || n < 50 || n > 1000 {
 		t.Errorf("%d, %v", n, err)
-	}
-}
-
-// An image that is there already is measured by the engine's own archive.
-func TestArchiveSize(t *testing.T) {
-	fake := enginetest.NewFake()
-	fake.AddImage(engine.Image{Names: []string{"app:1"}}, nil)
-	if n, err := archiveSize(t.Context(), fake, "app:1"); err != nil || n == 0 {
-		t.Errorf("%d, %v", n, err)
-	}
-	if _, err := archiveSize(t.Context(), fake, "none:1"); !fault.Is(err, fault.ImageNotFound) {
-		t.Errorf("an image that is not there: %v", err)
 	}
 }
 
