@@ -19,8 +19,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cove-k8s/cove/pkg/kubeadm"
 	"github.com/cove-k8s/cove/pkg/kubeconfig"
+	"github.com/cove-k8s/cove/pkg/pki"
 )
 
 // apiServer is as much of one as `kubectl get pods` asks for. It notes who asks, and what.
@@ -34,7 +34,7 @@ type apiServer struct {
 
 func newAPIServer(t *testing.T) (*apiServer, kubeconfig.Context) {
 	t.Helper()
-	ca, err := kubeadm.NewCA(time.Now())
+	ca, err := pki.NewCA(pki.Kubernetes, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,7 +22,7 @@ import (
 	"time"
 
 	"github.com/cove-k8s/cove/pkg/fault"
-	"github.com/cove-k8s/cove/pkg/kubeadm"
+	"github.com/cove-k8s/cove/pkg/pki"
 )
 
 // notReady is what the real server answers while it starts.
@@ -98,7 +98,7 @@ func TestWaitAPIInterrupted(t *testing.T) {
 // The client trusts the CA that it is given and no other, checks the name that it is told, and shows its
 // certificate.
 func TestNewSpeaksTLS(t *testing.T) {
-	ca, err := kubeadm.NewCA(time.Now())
+	ca, err := pki.NewCA(pki.Kubernetes, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +140,7 @@ func TestNewSpeaksTLS(t *testing.T) {
 	for name, change := range map[string]func(*Options){
 		"certificate is valid for dev-endpoint": func(o *Options) { o.ServerName = "other" },
 		"unknown authority": func(o *Options) {
-			other, err := kubeadm.NewCA(time.Now())
+			other, err := pki.NewCA(pki.Kubernetes, time.Now())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -177,7 +177,7 @@ func TestNewAsksNoProxy(t *testing.T) {
 }
 
 // serverCert makes a certificate of the CA's for a server of that name.
-func serverCert(t *testing.T, ca *kubeadm.CA, name string) (certPEM, keyPEM []byte) {
+func serverCert(t *testing.T, ca *pki.CA, name string) (certPEM, keyPEM []byte) {
 	t.Helper()
 	signer, err := tls.X509KeyPair(ca.CertPEM(), ca.KeyPEM())
 	if err != nil {

@@ -114,7 +114,7 @@ func patched() (Cluster, Node, Node) {
 	c.Patches = []string{
 		"kind: ClusterConfiguration\napiServer:\n  certSANs: [localhost, 10.0.0.1]\n  extraArgs:\n  - {name: v, value: \"5\"}\n  - {name: runtime-config, value: null}\n",
 		"apiVersion: kubeadm.k8s.io/v1beta3\nkind: ClusterConfiguration\nmetadata:\n  name: config\netcd:\n  local:\n    extraArgs:\n      unsafe-no-fsync: \"false\"\n      heartbeat-interval: \"50\"\n" +
-			"---\nkind: InitConfiguration\nskipPhases: [addon/kube-proxy]\nnodeRegistration:\n  kubeletExtraArgs:\n    v: \"4\"\n",
+			"---\nkind: InitConfiguration\nskipPhases: [addon/kube-proxy]\nnodeRegistration:\n  kubeletExtraArgs:\n    v: \"4\"\n    housekeeping-interval: 10s\n",
 		"kind: KubeletConfiguration\nevictionHard: null\nmaxPods: 50\n",
 		"kind: KubeProxyConfiguration\napiVersion: kubeproxy.config.k8s.io/v1alpha1\nmetricsBindAddress: 0.0.0.0:10249\n",
 		"kind: JoinConfiguration\nnodeRegistration:\n  ignorePreflightErrors: [all]\n",
@@ -126,7 +126,7 @@ func patched() (Cluster, Node, Node) {
 	cp.Patches = []string{"kind: KubeletConfiguration\nmaxPods: 60\n"}
 	w.Patches = []string{
 		"kind: KubeletConfiguration\nmaxPods: 70\nevictionHard: {memory.available: 1Mi}\n",
-		"kind: JoinConfiguration\nnodeRegistration:\n  kubeletExtraArgs:\n  - {name: node-labels, value: tier=back}\n",
+		"kind: JoinConfiguration\nnodeRegistration:\n  kubeletExtraArgs:\n  - {name: node-labels, value: tier=back}\n  - {name: housekeeping-interval, value: null}\n",
 	}
 	w.JSON6902Patches = []v1alpha4.PatchJSON6902{
 		{Kind: "KubeletConfiguration", Patch: "- {op: remove, path: /failSwapOn}"},

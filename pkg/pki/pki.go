@@ -1,4 +1,5 @@
-package kubeadm
+// Package pki makes certificates: authorities, and what they sign. Keys are ECDSA P-256. It writes nothing anywhere.
+package pki
 
 import (
 	"crypto"
@@ -11,6 +12,7 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"net/netip"
 	"time"
 
 	"k8s.io/client-go/util/cert"
@@ -23,7 +25,10 @@ const caTTL = 10 * 365 * 24 * time.Hour
 // clockSkew is how far certificates begin in the past, for hosts whose clocks are a little behind this one's.
 const clockSkew = 10 * time.Minute
 
-// CA is a cluster's certificate authority, whose key whoever holds it may do anything with the cluster.
+// Kubernetes is the common name that kubeadm gives a cluster's CA.
+const Kubernetes = "kubernetes"
+
+// CA is a certificate authority. Whoever holds the key of a cluster's own may do anything with the cluster.
 type CA struct {
 	now     time.Time
 	cert    *x509.Certificate
@@ -32,9 +37,9 @@ type CA struct {
 	keyPEM  []byte
 }
 
-// NewCA makes a CA as kubeadm would: self-signed, named "kubernetes", good for ten years from now, with an ECDSA P-256 key.
-// kubeadm uses it where it finds it at /etc/kubernetes/pki/ca.{crt,key}.
-func NewCA(now time.Time) (*CA, error) {
+// NewCA makes a CA as kubeadm would: self-signed, good for ten years from now. kubeadm uses one named Kubernetes where it
+// finds it at /etc/kubernetes/pki/ca.{crt,key}.
+func NewCA(cn string, now time.Time) (*CA, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a key: %w", err)
@@ -46,8 +51,8 @@ func NewCA(now time.Time) (*CA, error) {
 	begin := now.Add(-clockSkew).UTC()
 	der, err := sign(&x509.Certificate{
 		SerialNumber:          serial,
-		Subject:               pkix.Name{CommonName: "kubernetes"},
-		DNSNames:              []string{"kubernetes"},
+		Subject:               pkix.Name{CommonName: cn},
+		DNSNames:              []string{cn},
 		NotBefore:             begin,
 		NotAfter:              begin.Add(caTTL),
 		KeyUsage:              x509.KeyUsageKeyEncipherment | x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
@@ -93,30 +98,48 @@ func (ca *CA) KeyPEM() []byte { return ca.keyPEM }
 // ClientCert makes a certificate by which the API server takes its holder for the user cn in the groups orgs, for ttl from
 // the CA's now, but never beyond the CA's own end.
 func (ca *CA) ClientCert(cn string, orgs []string, ttl time.Duration) (certPEM, keyPEM []byte, err error) {
+	return ca.issue(&x509.Certificate{
+		Subject:     pkix.Name{CommonName: cn, Organization: orgs},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}, ttl)
+}
+
+// ServingCert makes a certificate for a server of the names and addresses; the first name is also its common name. It is
+// good for ttl from the CA's now, but never beyond the CA's own end; 0 is until then.
+func (ca *CA) ServingCert(orgs, names []string, ips []netip.Addr, ttl time.Duration) (certPEM, keyPEM []byte, err error) {
+	if ttl == 0 {
+		ttl = ca.cert.NotAfter.Sub(ca.now)
+	}
+	template := &x509.Certificate{
+		Subject:     pkix.Name{CommonName: names[0], Organization: orgs},
+		DNSNames:    names,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	for _, ip := range ips {
+		template.IPAddresses = append(template.IPAddresses, ip.AsSlice())
+	}
+	return ca.issue(template, ttl)
+}
+
+// issue completes the template, signs it, and makes a key for it.
+func (ca *CA) issue(template *x509.Certificate, ttl time.Duration) (certPEM, keyPEM []byte, err error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, nil, fmt.Errorf("cannot make a key: %w", err)
 	}
-	serial, err := newSerial()
-	if err != nil {
+	if template.SerialNumber, err = newSerial(); err != nil {
 		return nil, nil, err
 	}
-	begin, end := ca.now.Add(-clockSkew).UTC(), ca.now.Add(ttl).UTC()
-	if begin.Before(ca.cert.NotBefore) {
-		begin = ca.cert.NotBefore
+	template.NotBefore, template.NotAfter = ca.now.Add(-clockSkew).UTC(), ca.now.Add(ttl).UTC()
+	if template.NotBefore.Before(ca.cert.NotBefore) {
+		template.NotBefore = ca.cert.NotBefore
 	}
-	if end.After(ca.cert.NotAfter) {
-		end = ca.cert.NotAfter
+	if template.NotAfter.After(ca.cert.NotAfter) {
+		template.NotAfter = ca.cert.NotAfter
 	}
-	der, err := sign(&x509.Certificate{
-		SerialNumber:          serial,
-		Subject:               pkix.Name{CommonName: cn, Organization: orgs},
-		NotBefore:             begin,
-		NotAfter:              end,
-		KeyUsage:              x509.KeyUsageKeyEncipherment | x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-		BasicConstraintsValid: true,
-	}, ca.cert, key, ca.key)
+	template.KeyUsage = x509.KeyUsageKeyEncipherment | x509.KeyUsageDigitalSignature
+	template.BasicConstraintsValid = true
+	der, err := sign(template, ca.cert, key, ca.key)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -151,23 +174,4 @@ func newSerial() (*big.Int, error) {
 func encodeCert(der []byte) []byte {
 	out, _ := cert.EncodeCertificates(&x509.Certificate{Raw: der}) // cannot fail: it writes to memory
 	return out
-}
-
-// NewToken returns a random bootstrap token, [a-z0-9]{6}.[a-z0-9]{16}, of 82 secret bits. Each character is as likely
-// as any other.
-func NewToken() (string, error) {
-	const alphabet = "abcdefghijklmnopqrstuvwxyz0123456789"
-	token := make([]byte, len("abcdef.0123456789abcdef"))
-	for i := range token {
-		if i == 6 {
-			token[i] = '.'
-			continue
-		}
-		n, err := rand.Int(rand.Reader, big.NewInt(int64(len(alphabet))))
-		if err != nil {
-			return "", fmt.Errorf("cannot make a token: %w", err)
-		}
-		token[i] = alphabet[n.Int64()]
-	}
-	return string(token), nil
 }

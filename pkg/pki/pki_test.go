@@ -1,4 +1,4 @@
-package kubeadm
+package pki
 
 import (
 	"crypto/ecdsa"
@@ -6,7 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
-	"regexp"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -28,7 +28,7 @@ func parse(t *testing.T, certPEM []byte) *x509.Certificate {
 
 func TestCA(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	ca, err := NewCA(now)
+	ca, err := NewCA(Kubernetes, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func TestCA(t *testing.T) {
 	if !c.NotBefore.Before(now) || !c.NotAfter.After(now.AddDate(9, 11, 0)) || c.NotAfter.After(now.AddDate(10, 0, 1)) {
 		t.Errorf("good from %s to %s", c.NotBefore, c.NotAfter)
 	}
-	other, err := NewCA(now)
+	other, err := NewCA(Kubernetes, now)
 	if err != nil || parse(t, other.CertPEM()).SerialNumber.Cmp(c.SerialNumber) == 0 {
 		t.Errorf("two CAs have one serial number (%v)", err)
 	}
@@ -54,7 +54,7 @@ func TestCA(t *testing.T) {
 
 func TestClientCert(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	ca, err := NewCA(now)
+	ca, err := NewCA(Kubernetes, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,11 +91,11 @@ func TestClientCert(t *testing.T) {
 
 func TestLoadCA(t *testing.T) {
 	now := time.Now()
-	a, err := NewCA(now)
+	a, err := NewCA(Kubernetes, now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := NewCA(now)
+	b, err := NewCA(Kubernetes, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,32 +113,31 @@ func TestLoadCA(t *testing.T) {
 	}
 }
 
-func TestNewToken(t *testing.T) {
-	form := regexp.MustCompile(`^[a-z0-9]{6}\.[a-z0-9]{16}$`)
-	seen := map[string]bool{}
-	counts := map[rune]int{}
-	const tokens = 2000
-	for range tokens {
-		token, err := NewToken()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !form.MatchString(token) || seen[token] {
-			t.Fatalf("token %q", token)
-		}
-		seen[token] = true
-		for _, r := range strings.Replace(token, ".", "", 1) {
-			counts[r]++
+func TestServingCert(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	ca, err := NewCA("cove dev", now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certPEM, keyPEM, err := ca.ServingCert([]string{"system:nodes"}, []string{"node", "other"}, []netip.Addr{netip.MustParseAddr("10.0.0.1")}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tls.X509KeyPair(certPEM, keyPEM); err != nil {
+		t.Error(err)
+	}
+	c, issuer := parse(t, certPEM), parse(t, ca.CertPEM())
+	roots := x509.NewCertPool()
+	roots.AddCert(issuer)
+	for _, name := range []string{"node", "other", "10.0.0.1"} {
+		if _, err := c.Verify(x509.VerifyOptions{Roots: roots, DNSName: name, CurrentTime: now}); err != nil {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
-	// 44,000 characters of 36 kinds: 1222 of each, standard deviation 35. A bias as of one byte modulo 36 makes 1203 to
-	// 1375; six deviations let a fair one pass but once in ten million runs.
-	for r, n := range counts {
-		if n < 1012 || n > 1432 {
-			t.Errorf("%q comes %d times", r, n)
-		}
+	if _, err := c.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}); err == nil {
+		t.Error("a serving certificate is good for a client")
 	}
-	if len(counts) != 36 {
-		t.Errorf("%d different characters", len(counts))
+	if !c.NotAfter.Equal(issuer.NotAfter) || c.Subject.CommonName != "node" || issuer.Subject.CommonName != "cove dev" {
+		t.Errorf("good until %s, the CA until %s; %s of %s", c.NotAfter, issuer.NotAfter, c.Subject, issuer.Subject)
 	}
 }
