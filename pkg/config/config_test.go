@@ -82,12 +82,16 @@ func TestValidDocuments(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			resolved, err := config.Resolve(config.Input{Document: &parsed, Dir: "/home/me"})
+			resolved, err := config.Resolve(config.Input{Document: &parsed, Dir: "/home/me", Catalogue: catalogue()})
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, doc := range []v1alpha1.Cluster{parsed, resolved} {
 				roundTrip(t, doc)
+			}
+			again, err := config.Resolve(config.Input{Document: &resolved, Catalogue: catalogue()})
+			if err != nil || !reflect.DeepEqual(again, resolved) {
+				t.Errorf("resolved again:\n%+v, %v\nwant\n%+v", again, err, resolved)
 			}
 			twice := resolved.DeepCopy()
 			if config.Default(twice); !reflect.DeepEqual(*twice, resolved) {
@@ -139,7 +143,7 @@ func TestInvalidDocuments(t *testing.T) {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			doc, err := parseFile(t, file)
 			if err == nil {
-				_, err = config.Resolve(config.Input{Document: &doc})
+				_, err = config.Resolve(config.Input{Document: &doc, Catalogue: catalogue()})
 				if v := config.Validate(doc); v == nil || v.Error() != err.Error() {
 					t.Errorf("Validate says %v, Resolve %v", v, err)
 				}

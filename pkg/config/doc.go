@@ -2,6 +2,7 @@
 // cluster that is complete and valid. It never talks to an engine or a cluster, and it never prints.
 //
 // A cluster comes about in this order, where the later one wins field by field: defaults, settings file, COVE_*
-// variables, cluster document, flags that were set. Parse reads a document, LoadSettings the settings, Resolve joins
-// them, fills in the defaults and checks everything.
+// variables, profile, cluster document, flags that were set. Only for the pod network (cni) do the settings win over the
+// profile: every profile names one. Parse reads a document, LoadSettings the settings, Resolve joins them, fills in the
+// defaults and checks everything.
 package config

@@ -3,7 +3,6 @@ package config
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"io"
 	"strings"
 
@@ -11,6 +10,7 @@ import (
 	kind "sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
 
 	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
+	"github.com/cove-k8s/cove/pkg/config/strict"
 	"github.com/cove-k8s/cove/pkg/fault"
 )
 
@@ -31,66 +31,19 @@ func Parse(r io.Reader, source string) (v1alpha1.Cluster, error) {
 	if len(data) > MaxDocumentSize {
 		return none, fault.New(fault.ConfigInvalid, "cannot read %s: it is larger than 1 MiB, so it is no cluster document", source)
 	}
-	root, err := singleDocument(spacesForTabs(data))
+	root, err := strict.Document(data, "a cluster document", "one makes a cluster", "`cove config defaults` prints a document to start from")
 	if err != nil {
 		return none, fault.Wrap(fault.ConfigInvalid, err, "cannot read %s", source)
 	}
 	meta := metaOf(root)
 	if problems := meta.check(); len(problems) > 0 {
-		return none, problems.fault("cannot read %s", source)
+		return none, problems.Fault("cannot read %s", source)
 	}
 	doc, problems := decode(root, meta.apiVersion.value == v1alpha1.KindAPIVersion)
 	if len(problems) > 0 {
-		return none, problems.fault("cannot read %s", source)
+		return none, problems.Fault("cannot read %s", source)
 	}
 	return doc, nil
-}
-
-// spacesForTabs makes JSON that is indented with tabs fit for a YAML parser. Within JSON a tab can only be white space,
-// so lines and columns stay.
-func spacesForTabs(data []byte) []byte {
-	if !bytes.ContainsRune(data, '\t') || !json.Valid(data) {
-		return data
-	}
-	return bytes.ReplaceAll(data, []byte{'\t'}, []byte{' '})
-}
-
-// singleDocument parses data and returns the root of the only document in it. Documents without any content, as a
-// trailing `---` makes them, do not count.
-func singleDocument(data []byte) (*yaml.Node, error) {
-	var root *yaml.Node
-	for dec := yaml.NewDecoder(bytes.NewReader(data)); ; {
-		doc := yaml.Node{}
-		err := dec.Decode(&doc)
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return nil, fault.New(fault.ConfigInvalid, "%s", yamlCause(err))
-		}
-		if len(doc.Content) == 0 || isNull(doc.Content[0]) {
-			continue
-		}
-		if root != nil {
-			return nil, fault.New(fault.ConfigInvalid, "it holds several documents (the second one starts at line %d), and one makes a cluster", doc.Content[0].Line)
-		}
-		root = doc.Content[0]
-	}
-	switch {
-	case root == nil:
-		return nil, fault.New(fault.ConfigInvalid, "it is empty").WithHint("`cove config defaults` prints a document to start from")
-	case root.Kind != yaml.MappingNode:
-		return nil, fault.New(fault.ConfigInvalid, "line %d: a cluster document is a mapping of fields, not %s", root.Line, describe(root))
-	}
-	return root, nil
-}
-
-// yamlCause returns what the YAML parser says, on one line.
-func yamlCause(err error) string {
-	if many := (*yaml.TypeError)(nil); errors.As(err, &many) {
-		return strings.Join(many.Errors, "; ")
-	}
-	return strings.TrimPrefix(err.Error(), "yaml: ")
 }
 
 // meta is what a document says of itself.
@@ -121,16 +74,16 @@ func (m meta) check() Problems {
 	problems := Problems{}
 	switch v := m.apiVersion; {
 	case !v.found || v.value == "":
-		problems.invalid("apiVersion", "it is missing; %s", cure)
+		problems.Invalid("apiVersion", "it is missing; %s", cure)
 	case v.value != v1alpha1.APIVersion && v.value != v1alpha1.KindAPIVersion:
-		problems.invalid("apiVersion", "%q is not one that cove reads; %s", v.value, cure)
+		problems.Invalid("apiVersion", "%q is not one that cove reads; %s", v.value, cure)
 		problems[0].Line = v.line
 	}
 	switch k := m.kind; {
 	case !k.found || k.value == "":
-		problems.invalid("kind", "it is missing; write kind: %s", v1alpha1.KindCluster)
+		problems.Invalid("kind", "it is missing; write kind: %s", v1alpha1.KindCluster)
 	case k.value != v1alpha1.KindCluster:
-		problems.invalid("kind", "%q is not one that cove reads; write kind: %s", k.value, v1alpha1.KindCluster)
+		problems.Invalid("kind", "%q is not one that cove reads; write kind: %s", k.value, v1alpha1.KindCluster)
 		problems[len(problems)-1].Line = k.line
 	}
 	return problems
@@ -145,12 +98,8 @@ func decode(root *yaml.Node, fromKind bool) (v1alpha1.Cluster, Problems) {
 	} else {
 		target = &doc
 	}
-	problems := checkTree(root, target)
+	problems := strict.Decode(root, target)
 	if len(problems) > 0 {
-		return doc, problems
-	}
-	if err := root.Decode(target); err != nil {
-		problems.invalid("", "%s", yamlCause(err))
 		return doc, problems
 	}
 	doc.FromKind = fromKind
@@ -163,21 +112,37 @@ func lift(doc *v1alpha1.Cluster) Problems {
 	problems, nested := Problems{}, &doc.Cluster
 	if !doc.FromKind {
 		if v := nested.APIVersion; v != "" && v != v1alpha1.KindAPIVersion {
-			problems.invalid("cluster.apiVersion", "%q is not one that cove reads; write %s, or leave it out", v, v1alpha1.KindAPIVersion)
+			problems.Invalid("cluster.apiVersion", "%q is not one that cove reads; write %s, or leave it out", v, v1alpha1.KindAPIVersion)
 		}
 		if k := nested.Kind; k != "" && k != v1alpha1.KindCluster {
-			problems.invalid("cluster.kind", "%q is not one that cove reads; write %s, or leave it out", k, v1alpha1.KindCluster)
+			problems.Invalid("cluster.kind", "%q is not one that cove reads; write %s, or leave it out", k, v1alpha1.KindCluster)
 		}
 		if nested.Name != "" && doc.Name != "" && nested.Name != doc.Name {
-			problems.invalid("cluster.name", "it is %q, but name is %q; leave out cluster.name", nested.Name, doc.Name)
+			problems.Invalid("cluster.name", "it is %q, but name is %q; leave out cluster.name", nested.Name, doc.Name)
 		}
 	}
 	if doc.Name == "" {
 		doc.Name = nested.Name
 	}
+	plain(doc)
 	nested.TypeMeta, nested.Name = kind.TypeMeta{}, ""
 	doc.APIVersion, doc.Kind = v1alpha1.APIVersion, v1alpha1.KindCluster
 	return problems
+}
+
+// plain gives addons the one form that they have when they are read back: nothing is empty but not nil, and a whole number
+// is one, however it is written.
+func plain(doc *v1alpha1.Cluster) {
+	if len(doc.Addons) == 0 {
+		doc.Addons = nil
+	}
+	for i := range doc.Addons {
+		a := &doc.Addons[i]
+		a.Parameters = strict.PlainMap(a.Parameters)
+		if a.Helm != nil {
+			a.Helm.Values = strict.PlainMap(a.Helm.Values)
+		}
+	}
 }
 
 // Marshal writes a document as YAML that Parse reads back to the same. Fields that are empty are left out, so that what
@@ -185,7 +150,7 @@ func lift(doc *v1alpha1.Cluster) Problems {
 func Marshal(doc v1alpha1.Cluster) ([]byte, error) {
 	lifted := doc.DeepCopy()
 	if problems := lift(lifted); len(problems) > 0 {
-		return nil, problems.fault("cannot write the cluster document")
+		return nil, problems.Fault("cannot write the cluster document")
 	}
 	// By way of JSON, which is YAML too: the YAML encoder's own choice of style for text cannot always be read back.
 	flat, err := json.Marshal(lifted)

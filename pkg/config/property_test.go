@@ -62,6 +62,7 @@ func (g generator) port() int32 { return int32(g.IntN(65537)) - 1 }
 func (g generator) document() v1alpha1.Cluster {
 	doc := v1alpha1.Cluster{APIVersion: v1alpha1.APIVersion, Kind: v1alpha1.KindCluster}
 	doc.Name, doc.KubernetesVersion, doc.Image = g.text(), g.text(), g.text()
+	doc.Profile, doc.CNI, doc.Addons = g.text(), g.text(), list(g, g.addon)
 	doc.Cluster = kind.Cluster{
 		Nodes: list(g, g.node), FeatureGates: dict(g, g.maybe), RuntimeConfig: dict(g, g.text), KubeadmConfigPatches: list(g, g.text),
 		KubeadmConfigPatchesJSON6902: list(g, g.patch), ContainerdConfigPatches: list(g, g.text),
@@ -94,4 +95,40 @@ func (g generator) node() kind.Node {
 
 func (g generator) patch() kind.PatchJSON6902 {
 	return kind.PatchJSON6902{Group: g.text(), Version: g.text(), Kind: g.text(), Patch: g.text()}
+}
+
+func (g generator) addon() v1alpha1.Addon {
+	a := v1alpha1.Addon{Name: g.text(), Disabled: g.maybe(), Path: g.text(), Parameters: dict(g, g.value)}
+	if g.maybe() {
+		a.Helm = &v1alpha1.HelmChart{Chart: g.text(), Repository: g.text(), Version: g.text(), Namespace: g.text(), Values: dict(g, g.value)}
+	}
+	return a
+}
+
+// value makes anything that a parameter can be.
+func (g generator) value() any {
+	switch g.IntN(9) {
+	case 0:
+		return g.text()
+	case 1:
+		return g.maybe()
+	case 2:
+		return nil
+	case 3:
+		return g.IntN(1 << 40)
+	case 4:
+		return -0.5
+	case 5:
+		return 1e30
+	case 6:
+		return append([]any{}, list(g, g.value)...)
+	case 7:
+		below := dict(g, g.value)
+		if below == nil {
+			below = map[string]any{}
+		}
+		return below
+	default:
+		return uint64(1<<63 + 5)
+	}
 }

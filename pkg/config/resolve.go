@@ -8,6 +8,7 @@ import (
 
 	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
 	"github.com/cove-k8s/cove/pkg/fault"
+	"github.com/cove-k8s/cove/pkg/profile"
 )
 
 // Overrides are the values of a cluster document that can be given without one, by flags or by settings. What is empty or
@@ -18,39 +19,68 @@ type Overrides struct {
 	ControlPlanes     *int
 	Image             string
 	KubernetesVersion string
+	// Profile is a profile's name, or the path of its file; a relative one starts at Input.Dir.
+	Profile string
+	// CNI is the addon for the pod network, or none.
+	CNI string
+	// Addons are added to what profile and document have; relative paths start at Input.Dir.
+	Addons []v1alpha1.Addon
+	// Parameters are KEY=VALUE by the addon that they are for.
+	Parameters map[string][]string
+	// Ports are added to those of the first control plane, Mounts to those of every node.
+	Ports  []kind.PortMapping
+	Mounts []kind.Mount
 }
 
 // Input is what a cluster is made of.
 type Input struct {
 	// Document is the one that was given; nil where none was.
 	Document *v1alpha1.Cluster
-	// Settings come from the settings file and COVE_* variables: they fill in what Document leaves open.
+	// DocumentDir is where relative paths of the document's profile and addons start. Without it, Dir is.
+	DocumentDir string
+	// Settings come from the settings file and COVE_* variables: they fill in what Document and the profile leave open.
 	Settings Overrides
 	// Flags were set on the command line: they win over Document.
 	Flags Overrides
 	// Dir is what a relative hostPath is relative to: as with kind, the directory that the command runs in. Without it
 	// such a path is an error.
 	Dir string
+	// Catalogue has the profiles and the addons. With the zero value there are none, and what is said of them stays as it
+	// is.
+	Catalogue profile.Catalogue
 }
 
-// Resolve joins what was given to one document, fills in the defaults and checks everything. Errors are ConfigInvalid,
-// ConfigUnsupported or VersionUnknown, and hold all Problems.
+// Resolve joins what was given to one document, fills in the defaults and checks everything. The document then names its
+// profile, its pod network, and all its addons in the order in which they are applied, with all their parameters; those of
+// the profile that were left out follow as disabled, so that the document resolves to itself. Errors are ConfigInvalid,
+// ConfigUnsupported or VersionUnknown, or where they are about addons alone, AddonUnknown, AddonParameter, AddonRequires,
+// AddonConflict or AddonUnfit, and hold all Problems; and ProfileUnknown, or what is wrong with the profile.
 func Resolve(in Input) (v1alpha1.Cluster, error) {
 	doc := &v1alpha1.Cluster{}
 	if in.Document != nil {
 		doc = in.Document.DeepCopy()
 	}
-	if err := in.Flags.check("--workers", "--control-planes").fault("cannot use the command line"); err != nil {
+	if err := in.Flags.check("--workers", "--control-planes").Fault("cannot use the command line"); err != nil {
 		return v1alpha1.Cluster{}, err
 	}
-	if err := in.Settings.check("workers", "control-planes").fault("cannot use the settings"); err != nil {
+	if err := in.Settings.check("workers", "control-planes").Fault("cannot use the settings"); err != nil {
+		return v1alpha1.Cluster{}, err
+	}
+	r := resolver{Input: in, doc: doc}
+	if err := r.useProfile(); err != nil {
 		return v1alpha1.Cluster{}, err
 	}
 	fill(doc, in.Settings, in.Flags)
 	override(doc, in.Flags)
 	absolute(doc, in.Dir)
+	set := r.addons()
 	Default(doc)
-	if err := check(doc).fault("cannot use the cluster document"); err != nil {
+	problems := check(doc)
+	problems = append(problems, r.problems...)
+	if len(problems) == 0 {
+		problems = r.finish(set)
+	}
+	if err := problems.Fault("cannot use the cluster document"); err != nil {
 		return v1alpha1.Cluster{}, err
 	}
 	return *doc, nil
@@ -60,14 +90,14 @@ func Resolve(in Input) (v1alpha1.Cluster, error) {
 func (o Overrides) check(workers, controlPlanes string) Problems {
 	problems := Problems{}
 	if o.Workers != nil && *o.Workers < 0 {
-		problems.invalid(workers, "%d is no number of nodes", *o.Workers)
+		problems.Invalid(workers, "%d is no number of nodes", *o.Workers)
 	}
 	switch n := o.ControlPlanes; {
 	case n == nil || *n == 1:
 	case *n < 1:
-		problems.invalid(controlPlanes, "%d is too few; a cluster has one control plane", *n)
+		problems.Invalid(controlPlanes, "%d is too few; a cluster has one control plane", *n)
 	default:
-		problems.add(fault.ConfigUnsupported, controlPlanes, "more than one control plane is not supported yet; leave it at 1")
+		problems.Add(fault.ConfigUnsupported, controlPlanes, "more than one control plane is not supported yet; leave it at 1")
 	}
 	return problems
 }
@@ -82,10 +112,15 @@ func fill(doc *v1alpha1.Cluster, settings, flags Overrides) {
 		resize(doc, kind.ControlPlaneRole, settings.ControlPlanes)
 		resize(doc, kind.WorkerRole, settings.Workers)
 	}
-	ownImage := slices.ContainsFunc(doc.Cluster.Nodes, func(n kind.Node) bool { return n.Image != "" })
-	if doc.Image == "" && doc.KubernetesVersion == "" && !ownImage && flags.Image == "" && flags.KubernetesVersion == "" {
+	if !choosesImage(doc, flags) {
 		doc.Image, doc.KubernetesVersion = settings.Image, settings.KubernetesVersion
 	}
+}
+
+// choosesImage reports whether document or flags name an image or a version.
+func choosesImage(doc *v1alpha1.Cluster, flags Overrides) bool {
+	return doc.Image != "" || doc.KubernetesVersion != "" || flags.Image != "" || flags.KubernetesVersion != "" ||
+		slices.ContainsFunc(doc.Cluster.Nodes, func(n kind.Node) bool { return n.Image != "" })
 }
 
 func override(doc *v1alpha1.Cluster, flags Overrides) {
@@ -104,6 +139,30 @@ func override(doc *v1alpha1.Cluster, flags Overrides) {
 	}
 	resize(doc, kind.ControlPlaneRole, flags.ControlPlanes)
 	resize(doc, kind.WorkerRole, flags.Workers)
+	publish(doc, flags)
+}
+
+// publish adds what flags say of ports and mounts. Where the document has no control plane, it is refused later.
+func publish(doc *v1alpha1.Cluster, flags Overrides) {
+	if len(flags.Ports)+len(flags.Mounts) == 0 {
+		return
+	}
+	if len(doc.Cluster.Nodes) == 0 {
+		doc.Cluster.Nodes = []kind.Node{{Role: kind.ControlPlaneRole}}
+	}
+	for i := range doc.Cluster.Nodes {
+		n := &doc.Cluster.Nodes[i]
+		n.ExtraMounts = append(n.ExtraMounts, flags.Mounts...)
+	}
+	if first := firstControlPlane(doc.Cluster.Nodes); first >= 0 {
+		n := &doc.Cluster.Nodes[first]
+		n.ExtraPortMappings = append(n.ExtraPortMappings, flags.Ports...)
+	}
+}
+
+// firstControlPlane returns the index of the first control plane, -1 where there is none.
+func firstControlPlane(nodes []kind.Node) int {
+	return slices.IndexFunc(nodes, func(n kind.Node) bool { return n.Role == kind.ControlPlaneRole || n.Role == "" })
 }
 
 // resize makes the document have n nodes of a role: the last ones go, plain ones are added at the end. Nil and negative

@@ -91,6 +91,7 @@ func TestResolve(t *testing.T) {
 			if tt.in.Document != nil {
 				before = tt.in.Document.DeepCopy()
 			}
+			tt.in.Catalogue = catalogue()
 			got, err := config.Resolve(tt.in)
 			if err != nil {
 				t.Fatal(err)
@@ -140,6 +141,7 @@ func TestResolveRefuses(t *testing.T) {
 			`cannot use the cluster document: kubernetesVersion: "1.99": no release of 1.99 is known; known are v1.36.3, v1.35.4; write out another one in full`},
 	}
 	for _, tt := range tests {
+		tt.in.Catalogue = catalogue()
 		_, err := config.Resolve(tt.in)
 		if !fault.Is(err, tt.code) || err.Error() != tt.want {
 			t.Errorf("got  %v\nwant %s [%s]", err, tt.want, tt.code)

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/viper"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/cove-k8s/cove/pkg/config/strict"
 	"github.com/cove-k8s/cove/pkg/fault"
 )
 
@@ -34,6 +35,8 @@ func Keys() []Key {
 		{"control-planes", "control-planes", "how many control planes a new cluster has"},
 		{"image", "image", "the node image of new clusters"},
 		{"kubernetes-version", "kubernetes-version", "the Kubernetes version of new clusters"},
+		{"profile", "profile", "the profile of new clusters"},
+		{"cni", "cni", "the addon for the pod network of new clusters, or none"},
 		{"wait", "wait", "what create waits for: none, api, nodes or usable"},
 		{"timeout", "timeout", "how long a command waits, as 5m"},
 		{"output", "output", "the form of the output"},
@@ -98,14 +101,14 @@ func (s *Settings) read(path string) error {
 	// Not by viper: it would lower the case of keys, lose their lines, and make 1.4 of a version 1.40.
 	doc := yaml.Node{}
 	if err := yaml.Unmarshal(data, &doc); err != nil {
-		return fault.New(fault.ConfigInvalid, "cannot read the settings in %s: %s", path, yamlCause(err))
+		return fault.New(fault.ConfigInvalid, "cannot read the settings in %s: %s", path, strict.Cause(err))
 	}
-	if len(doc.Content) == 0 || isNull(doc.Content[0]) {
+	if len(doc.Content) == 0 || strict.IsNull(doc.Content[0]) {
 		return nil
 	}
 	values, problems := settingsOf(doc.Content[0])
 	if len(problems) > 0 {
-		return problems.fault("cannot read the settings in %s", path)
+		return problems.Fault("cannot read the settings in %s", path)
 	}
 	return fault.Wrap(fault.Internal, s.v.MergeConfigMap(values), "cannot read the settings in %s", path)
 }
@@ -116,23 +119,23 @@ func settingsOf(root *yaml.Node) (map[string]any, Problems) {
 	for _, k := range Keys() {
 		known[k.Name] = reflect.TypeFor[string]()
 	}
-	c, values := newTreeChecker(), map[string]any{}
+	c, values := strict.NewChecker(), map[string]any{}
 	if root.Kind != yaml.MappingNode {
-		c.add(root, "", "want a mapping of settings, not %s", describe(root))
-		return nil, c.problems
+		c.Add(root, "", "want a mapping of settings, not %s", strict.Describe(root))
+		return nil, c.Problems
 	}
-	c.pairs(root, reflect.TypeFor[map[string]string](), "", func(key, value *yaml.Node) {
+	c.Pairs(root, reflect.TypeFor[map[string]string](), "", func(key, value *yaml.Node) {
 		switch {
 		case known[key.Value] == nil:
-			c.add(key, key.Value, "unknown setting%s (there are %s)", suggest(key.Value, known),
+			c.Add(key, key.Value, "unknown setting%s (there are %s)", strict.Suggest(key.Value, known),
 				strings.Join(slices.Sorted(maps.Keys(known)), ", "))
 		case value.Kind != yaml.ScalarNode:
-			c.add(value, key.Value, "want one value, not %s", describe(value))
-		case !isNull(value):
+			c.Add(value, key.Value, "want one value, not %s", strict.Describe(value))
+		case !strict.IsNull(value):
 			values[key.Value] = value.Value
 		}
 	})
-	return values, c.problems
+	return values, c.Problems
 }
 
 // value returns what a setting is set to and where that was said; false where it is not set.
@@ -160,10 +163,10 @@ func (s *Settings) Apply(flags *pflag.FlagSet) error {
 			continue
 		}
 		if err := f.Value.Set(value); err != nil {
-			problems.invalid(source, "%q does not fit --%s: %s", value, k.Flag, err)
+			problems.Invalid(source, "%q does not fit --%s: %s", value, k.Flag, err)
 		}
 	}
-	return problems.fault("cannot use the settings")
+	return problems.Fault("cannot use the settings")
 }
 
 // Overrides returns the settings that a cluster document can have too, for Input.Settings.
@@ -178,8 +181,8 @@ func (s *Settings) Overrides() (Overrides, error) {
 	}, "cannot use the settings")
 }
 
-// FlagOverrides returns what was set on the command line by --name, --workers, --control-planes, --image and
-// --kubernetes-version, for Input.Flags. A name that is an argument wins over it; that is the caller's to do.
+// FlagOverrides returns what was set on the command line by --name, --workers, --control-planes, --image,
+// --kubernetes-version, --profile and --cni, for Input.Flags. A name that is an argument wins over it; that is the caller's to do.
 func FlagOverrides(flags *pflag.FlagSet) (Overrides, error) {
 	return overrides(func(name string) (string, string, bool) {
 		if name == "cluster" {
@@ -206,7 +209,7 @@ func overrides(value func(name string) (value, source string, ok bool), failure 
 		}
 		n, err := strconv.Atoi(s)
 		if err != nil {
-			problems.invalid(source, "%q is no whole number", s)
+			problems.Invalid(source, "%q is no whole number", s)
 			return nil
 		}
 		return &n
@@ -217,6 +220,8 @@ func overrides(value func(name string) (value, source string, ok bool), failure 
 		ControlPlanes:     number("control-planes"),
 		Image:             text("image"),
 		KubernetesVersion: text("kubernetes-version"),
+		Profile:           text("profile"),
+		CNI:               text("cni"),
 	}
-	return o, problems.fault("%s", failure)
+	return o, problems.Fault("%s", failure)
 }

@@ -127,14 +127,14 @@ func TestOverridesBySource(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("flags: got %+v, %v; want %+v", got, err, want)
 	}
-	if got, err := config.FlagOverrides(pflag.NewFlagSet("delete", pflag.ContinueOnError)); err != nil || got != (config.Overrides{}) {
+	if got, err := config.FlagOverrides(pflag.NewFlagSet("delete", pflag.ContinueOnError)); err != nil || !reflect.DeepEqual(got, config.Overrides{}) {
 		t.Errorf("a command without these flags: got %+v, %v", got, err)
 	}
 }
 
 func TestSettingsFileErrors(t *testing.T) {
 	bare(t)
-	known := "(there are cluster, control-planes, image, kubeconfig, kubernetes-version, no-color, output, quiet, retain, timeout, verbosity, wait, workers)"
+	known := "(there are cluster, cni, control-planes, image, kubeconfig, kubernetes-version, no-color, output, profile, quiet, retain, timeout, verbosity, wait, workers)"
 	for text, want := range map[string]string{
 		"worker: 1\nfile: x\n":         "2 problems\n  line 1: worker: unknown setting; did you mean workers? " + known + "\n  line 2: file: unknown setting " + known,
 		"workers: [1]\n":               "line 1: workers: want one value, not a list",
@@ -177,7 +177,7 @@ func TestSettingsFileThatIsNotThere(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := s.Overrides(); err != nil || got != (config.Overrides{}) {
+		if got, err := s.Overrides(); err != nil || !reflect.DeepEqual(got, config.Overrides{}) {
 			t.Errorf("got %+v, %v", got, err)
 		}
 	}

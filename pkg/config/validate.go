@@ -12,6 +12,7 @@ import (
 
 	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
 	"github.com/cove-k8s/cove/pkg/fault"
+	"github.com/cove-k8s/cove/pkg/profile"
 )
 
 // Validate checks a whole document and returns everything that is wrong with it as one error: ConfigInvalid, or
@@ -20,17 +21,15 @@ import (
 func Validate(doc v1alpha1.Cluster) error {
 	full := doc.DeepCopy()
 	Default(full)
-	return check(full).fault("cannot use the cluster document")
+	return check(full).Fault("cannot use the cluster document")
 }
 
 // check finds all problems of a complete document.
 func check(doc *v1alpha1.Cluster) Problems {
-	v := validator{doc: doc, prefix: "cluster."}
-	if doc.FromKind {
-		v.prefix = ""
-	}
+	v := newValidator(doc)
 	v.name()
 	v.version()
+	v.addons()
 	v.nodes()
 	v.ports()
 	v.networking()
@@ -45,6 +44,14 @@ type validator struct {
 	prefix   string // of the paths of what is kind's
 }
 
+func newValidator(doc *v1alpha1.Cluster) *validator {
+	v := &validator{doc: doc, prefix: "cluster."}
+	if doc.FromKind {
+		v.prefix = ""
+	}
+	return v
+}
+
 // in returns the path of a field of kind's document.
 func (v *validator) in(format string, args ...any) string {
 	return v.prefix + fmt.Sprintf(format, args...)
@@ -54,16 +61,24 @@ func (v *validator) name() {
 	name := v.doc.Name
 	switch {
 	case len(content.IsDNS1123Label(name)) > 0:
-		v.problems.invalid("name", "%q cannot be part of a host name; use lower-case letters, digits and hyphens, and start and end with a letter or digit", name)
+		v.problems.Invalid("name", "%q cannot be part of a host name; use lower-case letters, digits and hyphens, and start and end with a letter or digit", name)
 	case len(name) > v1alpha1.MaxNameLength:
-		v.problems.invalid("name", "%q is %d characters long; use up to %d, the names of the nodes are longer by some", name, len(name), v1alpha1.MaxNameLength)
+		v.problems.Invalid("name", "%q is %d characters long; use up to %d, the names of the nodes are longer by some", name, len(name), v1alpha1.MaxNameLength)
+	}
+}
+
+// addons checks what can be checked without a catalogue.
+func (v *validator) addons() {
+	v.problems = append(v.problems, profile.CheckAddons(v.doc.Addons)...)
+	if cni := v.doc.CNI; cni != "" && len(content.IsDNS1123Label(cni)) > 0 {
+		v.problems.Invalid("cni", "%q is no name of an addon", cni)
 	}
 }
 
 func (v *validator) version() {
 	full, problem := checkVersion(v.doc.KubernetesVersion)
 	if problem != nil {
-		v.problems.add(problem.Code, "kubernetesVersion", "%s: %s", strconv.Quote(full), problem.Message)
+		v.problems.Add(problem.Code, "kubernetesVersion", "%s: %s", strconv.Quote(full), problem.Message)
 		return
 	}
 	control := slices.IndexFunc(v.doc.Cluster.Nodes, func(n kind.Node) bool { return n.Role == kind.ControlPlaneRole })
@@ -78,9 +93,9 @@ func (v *validator) version() {
 		switch {
 		case has == "":
 		case i == control && has != full:
-			v.problems.invalid(path, "%s has Kubernetes %s, but kubernetesVersion is %s; leave one of them out, or make them agree", n.Image, has, full)
+			v.problems.Invalid(path, "%s has Kubernetes %s, but kubernetesVersion is %s; leave one of them out, or make them agree", n.Image, has, full)
 		case minor(has) != minor(full):
-			v.problems.invalid(path, "%s has Kubernetes %s, but the cluster runs %s; all nodes run the same minor version", n.Image, has, full)
+			v.problems.Invalid(path, "%s has Kubernetes %s, but the cluster runs %s; all nodes run the same minor version", n.Image, has, full)
 		}
 	}
 }
@@ -91,17 +106,17 @@ func (v *validator) components() {
 	gate := regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]*$`)
 	for _, name := range slices.Sorted(maps.Keys(v.doc.Cluster.FeatureGates)) {
 		if !gate.MatchString(name) {
-			v.problems.invalid(v.in("featureGates[%q]", name), "it is no name of a feature gate, which has letters and digits only")
+			v.problems.Invalid(v.in("featureGates[%q]", name), "it is no name of a feature gate, which has letters and digits only")
 		}
 	}
 	api := regexp.MustCompile(`^[a-z0-9]([a-z0-9./-]*[a-z0-9])?$`)
 	for _, name := range slices.Sorted(maps.Keys(v.doc.Cluster.RuntimeConfig)) {
 		path, value := v.in("runtimeConfig[%q]", name), v.doc.Cluster.RuntimeConfig[name]
 		if !api.MatchString(name) {
-			v.problems.invalid(path, "it is no name of an API; write it as batch/v1 or api/all")
+			v.problems.Invalid(path, "it is no name of an API; write it as batch/v1 or api/all")
 		}
 		if _, err := strconv.ParseBool(value); err != nil {
-			v.problems.invalid(path, "%q is neither \"true\" nor \"false\"", value)
+			v.problems.Invalid(path, "%q is neither \"true\" nor \"false\"", value)
 		}
 	}
 }
@@ -111,14 +126,11 @@ func (v *validator) components() {
 func Warnings(doc v1alpha1.Cluster) Problems {
 	full := doc.DeepCopy()
 	Default(full)
-	v := validator{doc: full, prefix: "cluster."}
-	if full.FromKind {
-		v.prefix = ""
-	}
+	v := newValidator(full)
 	v.idlePatches()
 	return v.problems
 }
 
 func (v *validator) unsupported(path, format string, args ...any) {
-	v.problems.add(fault.ConfigUnsupported, path, format, args...)
+	v.problems.Add(fault.ConfigUnsupported, path, format, args...)
 }

@@ -13,12 +13,12 @@ func (v *validator) networking() {
 	switch n.KubeProxyMode {
 	case kind.IPTablesProxyMode, kind.IPVSProxyMode, kind.NFTablesProxyMode, "none":
 	default:
-		v.problems.invalid(v.in("networking.kubeProxyMode"), "%q is not one of iptables, ipvs, nftables, none", n.KubeProxyMode)
+		v.problems.Invalid(v.in("networking.kubeProxyMode"), "%q is not one of iptables, ipvs, nftables, none", n.KubeProxyMode)
 	}
 	if n.DNSSearch != nil {
 		for i, domain := range *n.DNSSearch {
 			if len(content.IsDNS1123Subdomain(strings.TrimSuffix(domain, "."))) > 0 && domain != "." {
-				v.problems.invalid(v.in("networking.dnsSearch[%d]", i), "%q is no domain", domain)
+				v.problems.Invalid(v.in("networking.dnsSearch[%d]", i), "%q is no domain", domain)
 			}
 		}
 	}
@@ -28,7 +28,7 @@ func (v *validator) networking() {
 	case kind.IPv6Family, kind.DualStackFamily:
 		v.unsupported(v.in("networking.ipFamily"), "%s is not supported yet; leave it out for ipv4", n.IPFamily)
 	default:
-		v.problems.invalid(v.in("networking.ipFamily"), "%q is not one of ipv4, ipv6, dual", n.IPFamily)
+		v.problems.Invalid(v.in("networking.ipFamily"), "%q is not one of ipv4, ipv6, dual", n.IPFamily)
 	}
 }
 
@@ -42,10 +42,10 @@ func (v *validator) subnets(n kind.Networking) {
 	}
 	// kubeadm, validation.ValidateIPNetFromString and ValidateServiceSubnetSize: 10 addresses at least, 20 bits at most.
 	if servicesOK && (services.Bits() < 12 || services.Bits() > 28) {
-		v.problems.invalid(servicePath, "%s is of the wrong size; use one from /12 to /28", services)
+		v.problems.Invalid(servicePath, "%s is of the wrong size; use one from /12 to /28", services)
 	}
 	if podsOK && servicesOK && pods.Overlaps(services) {
-		v.problems.invalid(servicePath, "%s overlaps with podSubnet %s; choose another one", services, pods)
+		v.problems.Invalid(servicePath, "%s overlaps with podSubnet %s; choose another one", services, pods)
 	}
 }
 
@@ -61,9 +61,9 @@ func (v *validator) podSubnet(path string, pods netip.Prefix) {
 	nodes := len(v.doc.Cluster.Nodes)
 	switch {
 	case pods.Bits() < nodeMask-maxDiff:
-		v.problems.invalid(path, "%s is too large; use /%d or smaller", pods, nodeMask-maxDiff)
+		v.problems.Invalid(path, "%s is too large; use /%d or smaller", pods, nodeMask-maxDiff)
 	case pods.Bits() > nodeMask || 1<<(nodeMask-pods.Bits()) < nodes:
-		v.problems.invalid(path, "%s is too small: it takes a /%d per node, %d in all", pods, nodeMask, nodes)
+		v.problems.Invalid(path, "%s is too small: it takes a /%d per node, %d in all", pods, nodeMask, nodes)
 	}
 }
 
@@ -71,14 +71,14 @@ func (v *validator) subnet(path, value string) (netip.Prefix, bool) {
 	p, err := netip.ParsePrefix(value)
 	switch {
 	case err != nil && strings.Contains(value, ","):
-		v.problems.invalid(path, "%q is more than one subnet; ipv4 has one", value)
+		v.problems.Invalid(path, "%q is more than one subnet; ipv4 has one", value)
 	case err != nil:
-		v.problems.invalid(path, "%q is no subnet; write it as 10.0.0.0/16", value)
+		v.problems.Invalid(path, "%q is no subnet; write it as 10.0.0.0/16", value)
 	case !p.Addr().Is4():
-		v.problems.invalid(path, "%s is not of ipFamily ipv4", value)
+		v.problems.Invalid(path, "%s is not of ipFamily ipv4", value)
 	case p.Overlaps(netip.MustParsePrefix("127.0.0.0/8")) || p.Overlaps(netip.MustParsePrefix("169.254.0.0/16")) ||
 		p.Overlaps(netip.MustParsePrefix("224.0.0.0/4")):
-		v.problems.invalid(path, "%s reaches into addresses that are not for hosts (loop-back, link-local or multicast)", value)
+		v.problems.Invalid(path, "%s reaches into addresses that are not for hosts (loop-back, link-local or multicast)", value)
 	default:
 		return p.Masked(), true
 	}

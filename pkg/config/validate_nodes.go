@@ -26,13 +26,13 @@ func (v *validator) nodes() {
 				v.unsupported(at+".role", "more than one control plane is not supported yet; make it a worker")
 			}
 		default:
-			v.problems.invalid(at+".role", "%q is not one of control-plane, worker", n.Role)
+			v.problems.Invalid(at+".role", "%q is not one of control-plane, worker", n.Role)
 		}
 		v.labels(at, n.Labels)
 		v.mounts(at, n.ExtraMounts)
 	}
 	if control == 0 {
-		v.problems.invalid(v.in("nodes"), "none of them is a control plane; add an item with role: control-plane")
+		v.problems.Invalid(v.in("nodes"), "none of them is a control plane; add an item with role: control-plane")
 	}
 }
 
@@ -40,10 +40,10 @@ func (v *validator) labels(at string, labels map[string]string) {
 	for _, key := range slices.Sorted(maps.Keys(labels)) {
 		at := fmt.Sprintf("%s.labels[%q]", at, key)
 		if errs := content.IsLabelKey(key); len(errs) > 0 {
-			v.problems.invalid(at, "it is no name of a label: %s", brief(errs[0]))
+			v.problems.Invalid(at, "it is no name of a label: %s", brief(errs[0]))
 		}
 		if errs := content.IsLabelValue(labels[key]); len(errs) > 0 {
-			v.problems.invalid(at, "%q is no value of a label: %s", labels[key], brief(errs[0]))
+			v.problems.Invalid(at, "%q is no value of a label: %s", labels[key], brief(errs[0]))
 		}
 	}
 }
@@ -60,28 +60,28 @@ func (v *validator) mounts(at string, mounts []kind.Mount) {
 		at := fmt.Sprintf("%s.extraMounts[%d]", at, i)
 		switch {
 		case m.HostPath == "":
-			v.problems.invalid(at+".hostPath", "it is missing; name a path of the engine's host")
+			v.problems.Invalid(at+".hostPath", "it is missing; name a path of the engine's host")
 		case !isAbsolute(m.HostPath):
-			v.problems.invalid(at+".hostPath", "%q is not absolute", m.HostPath)
+			v.problems.Invalid(at+".hostPath", "%q is not absolute", m.HostPath)
 		}
 		target := path.Clean(m.ContainerPath)
 		first, again := taken[target]
 		switch {
 		case m.ContainerPath == "":
-			v.problems.invalid(at+".containerPath", "it is missing; name a path in the node")
+			v.problems.Invalid(at+".containerPath", "it is missing; name a path in the node")
 		case !path.IsAbs(m.ContainerPath):
-			v.problems.invalid(at+".containerPath", "%q is not absolute", m.ContainerPath)
+			v.problems.Invalid(at+".containerPath", "%q is not absolute", m.ContainerPath)
 		case target == "/":
-			v.problems.invalid(at+".containerPath", "the root of the node cannot be a mount; name a path below it")
+			v.problems.Invalid(at+".containerPath", "the root of the node cannot be a mount; name a path below it")
 		case again:
-			v.problems.invalid(at+".containerPath", "%s is taken by extraMounts[%d] of the same node", m.ContainerPath, first)
+			v.problems.Invalid(at+".containerPath", "%s is taken by extraMounts[%d] of the same node", m.ContainerPath, first)
 		default:
 			taken[target] = i
 		}
 		switch m.Propagation {
 		case kind.MountPropagationNone, kind.MountPropagationHostToContainer, kind.MountPropagationBidirectional:
 		default:
-			v.problems.invalid(at+".propagation", "%q is not one of None, HostToContainer, Bidirectional", m.Propagation)
+			v.problems.Invalid(at+".propagation", "%q is not one of None, HostToContainer, Bidirectional", m.Propagation)
 		}
 	}
 }
@@ -116,11 +116,11 @@ func (v *validator) ports() {
 		for j, p := range n.ExtraPortMappings {
 			at := v.in("nodes[%d].extraPortMappings[%d]", i, j)
 			if p.ContainerPort < 1 || p.ContainerPort > maxPort {
-				v.problems.invalid(at+".containerPort", "%d is no port; name one from 1 to %d", p.ContainerPort, maxPort)
+				v.problems.Invalid(at+".containerPort", "%d is no port; name one from 1 to %d", p.ContainerPort, maxPort)
 			}
 			protocol := kind.PortMappingProtocol(strings.ToUpper(string(p.Protocol)))
 			if !slices.Contains([]kind.PortMappingProtocol{"TCP", "UDP", "SCTP"}, protocol) {
-				v.problems.invalid(at+".protocol", "%q is not one of TCP, UDP, SCTP", p.Protocol)
+				v.problems.Invalid(at+".protocol", "%q is not one of TCP, UDP, SCTP", p.Protocol)
 			}
 			if addr, ok := v.port(at+".hostPort", p.HostPort, at+".listenAddress", p.ListenAddress); ok {
 				bindings = append(bindings, binding{at + ".hostPort", addr, p.HostPort, protocol})
@@ -129,7 +129,7 @@ func (v *validator) ports() {
 	}
 	for i, b := range bindings {
 		if j := slices.IndexFunc(bindings[:i], b.clashes); j >= 0 {
-			v.problems.invalid(b.path, "%d/%s is taken by %s", b.port, b.protocol, bindings[j].path)
+			v.problems.Invalid(b.path, "%d/%s is taken by %s", b.port, b.protocol, bindings[j].path)
 		}
 	}
 }
@@ -141,10 +141,10 @@ func (v *validator) port(path string, port int32, addrPath, address string) (net
 		addr, err = netip.ParseAddr(address)
 	}
 	if err != nil {
-		v.problems.invalid(addrPath, "%q is no IP address", address)
+		v.problems.Invalid(addrPath, "%q is no IP address", address)
 	}
 	if port < -1 || port > maxPort {
-		v.problems.invalid(path, "%d is no port; name one from 1 to %d, or 0 for any", port, maxPort)
+		v.problems.Invalid(path, "%d is no port; name one from 1 to %d, or 0 for any", port, maxPort)
 		return addr, false
 	}
 	return addr, err == nil && port > 0

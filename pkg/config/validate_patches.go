@@ -11,6 +11,8 @@ import (
 	"github.com/pelletier/go-toml/v2"
 	"go.yaml.in/yaml/v3"
 	kind "sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
+
+	"github.com/cove-k8s/cove/pkg/config/strict"
 )
 
 // patchable returns the objects of kubeadm's configuration that patches can change, with the apiVersion that cove writes
@@ -39,11 +41,11 @@ func (v *validator) patches() {
 	for i, patch := range c.ContainerdConfigPatches {
 		path := v.in("containerdConfigPatches[%d]", i)
 		if strings.TrimSpace(patch) == "" {
-			v.problems.invalid(path, "it is empty; remove it")
+			v.problems.Invalid(path, "it is empty; remove it")
 			continue
 		}
 		if err := toml.Unmarshal([]byte(patch), &map[string]any{}); err != nil {
-			v.problems.invalid(path, "it is no TOML: %s", tomlCause(err))
+			v.problems.Invalid(path, "it is no TOML: %s", tomlCause(err))
 		}
 	}
 	if len(c.ContainerdConfigPatchesJSON6902) > 0 {
@@ -65,9 +67,9 @@ func (v *validator) kubeadmPatches(path string, patches []string) {
 		targets, err := patchTargets(patch)
 		switch {
 		case err != nil:
-			v.problems.invalid(at, "it is no YAML mapping: %s", yamlCause(err))
+			v.problems.Invalid(at, "it is no YAML mapping: %s", strict.Cause(err))
 		case len(targets) == 0:
-			v.problems.invalid(at, "it is empty; remove it")
+			v.problems.Invalid(at, "it is empty; remove it")
 		}
 		for _, t := range targets {
 			v.patchKind(at+": kind", t.Kind)
@@ -87,7 +89,7 @@ func patchTargets(patch string) ([]patchTarget, error) {
 		if err != nil {
 			return nil, err
 		}
-		if len(n.Content) == 0 || isNull(n.Content[0]) {
+		if len(n.Content) == 0 || strict.IsNull(n.Content[0]) {
 			continue
 		}
 		// The whole patch is decoded, so that a field that is given twice, or a loop of aliases, is found here.
@@ -107,9 +109,9 @@ func (v *validator) patchKind(path, name string) {
 	switch {
 	case slices.Contains(known, name):
 	case name == "":
-		v.problems.invalid(path, "it is missing; name one of %s", strings.Join(known, ", "))
+		v.problems.Invalid(path, "it is missing; name one of %s", strings.Join(known, ", "))
 	default:
-		v.problems.invalid(path, "%q is not one of %s", name, strings.Join(known, ", "))
+		v.problems.Invalid(path, "%q is not one of %s", name, strings.Join(known, ", "))
 	}
 }
 
@@ -126,7 +128,7 @@ func (v *validator) jsonPatches(path string, patches []kind.PatchJSON6902) {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		v.patchKind(at+".kind", p.Kind)
 		if p.Group != "" && p.Version == "" {
-			v.problems.invalid(at+".version", "it is missing, but group is %q; give both, or neither", p.Group)
+			v.problems.Invalid(at+".version", "it is missing, but group is %q; give both, or neither", p.Group)
 		}
 		v.operations(at+".patch", p.Patch)
 	}
@@ -136,26 +138,26 @@ func (v *validator) operations(path, patch string) {
 	root, ops := yaml.Node{}, []operation{}
 	switch err := yaml.Unmarshal([]byte(patch), &root); {
 	case err != nil:
-		v.problems.invalid(path, "it is no YAML: %s", yamlCause(err))
+		v.problems.Invalid(path, "it is no YAML: %s", strict.Cause(err))
 		return
-	case len(root.Content) == 0 || isNull(root.Content[0]):
-		v.problems.invalid(path, "it is empty; remove it")
+	case len(root.Content) == 0 || strict.IsNull(root.Content[0]):
+		v.problems.Invalid(path, "it is empty; remove it")
 		return
 	}
-	problems := checkTree(root.Content[0], &ops)
+	problems := strict.Check(root.Content[0], &ops)
 	for _, p := range problems {
-		v.problems.invalid(path, "%s", p)
+		v.problems.Invalid(path, "%s", p)
 	}
 	if len(problems) > 0 {
 		return
 	}
 	if err := root.Decode(&ops); err != nil {
-		v.problems.invalid(path, "it is no list of operations: %s", yamlCause(err))
+		v.problems.Invalid(path, "it is no list of operations: %s", strict.Cause(err))
 		return
 	}
 	for j, op := range ops {
 		if cause := op.problem(); cause != "" {
-			v.problems.invalid(path, "[%d]: %s", j, cause)
+			v.problems.Invalid(path, "[%d]: %s", j, cause)
 		}
 	}
 }
@@ -221,7 +223,7 @@ func (v *validator) idle(mergePath, jsonPath string, merge []string, jsons []kin
 	}
 	for _, s := range seen {
 		if !matched[s.Kind] {
-			v.problems.invalid(s.path, "it changes nothing: it is for %s of %s, which cove writes as %s; leave out the version",
+			v.problems.Invalid(s.path, "it changes nothing: it is for %s of %s, which cove writes as %s; leave out the version",
 				s.Kind, s.APIVersion, objects[s.Kind])
 		}
 	}

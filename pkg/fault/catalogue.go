@@ -55,6 +55,15 @@ const (
 	ClusterBusy        Code = "CLUSTER_BUSY"
 	ClusterIncomplete  Code = "CLUSTER_INCOMPLETE"
 	ClusterNotRunning  Code = "CLUSTER_NOT_RUNNING"
+	AddonUnknown       Code = "ADDON_UNKNOWN"
+	AddonParameter     Code = "ADDON_PARAMETER"
+	AddonRequires      Code = "ADDON_REQUIRES"
+	AddonConflict      Code = "ADDON_CONFLICT"
+	AddonUnfit         Code = "ADDON_UNFIT"
+	AddonInUse         Code = "ADDON_IN_USE"
+	AddonNotInstalled  Code = "ADDON_NOT_INSTALLED"
+	ProfileUnknown     Code = "PROFILE_UNKNOWN"
+	ImageUnavailable   Code = "IMAGE_UNAVAILABLE"
 )
 
 // Kind is what is known of a code beforehand: its exit status, what it means, and one thing to do about it.
@@ -83,11 +92,19 @@ func Catalogue() []Kind {
 		{ConfigInvalid, ExitUsage, "the cluster document or the settings have errors", "mend the fields that are named; `cove config schema` shows what is allowed"},
 		{ConfigUnsupported, ExitUsage, "a field that this version does not honour", "leave the field out"},
 		{VersionUnknown, ExitUsage, "no node image of that Kubernetes version is known", "choose one of the versions listed, or give --image"},
+		{AddonParameter, ExitUsage, "a parameter that the addon lacks, or a value that does not fit it", "`cove addon show NAME` lists the addon's parameters"},
+		{AddonRequires, ExitUsage, "an addon needs another one that is not there", "enable the one that is named too"},
+		{AddonConflict, ExitUsage, "two addons provide what a cluster has one of", "leave one of them out; `disabled: true` takes out one of the profile's"},
+		{AddonUnfit, ExitUsage, "an addon does not fit the cluster", "the message says what it needs; leave the addon out, or change the cluster"},
 		{ClusterExists, ExitExists, "a cluster of that name exists", "delete it first with `cove delete NAME`, or choose another name"},
 		{ClusterNotFound, ExitExists, "no cluster has that name", "`cove list` shows the clusters there are"},
 		{NodeNotFound, ExitExists, "the cluster has no node of that name", "`cove status` shows the nodes there are"},
 		{ImageNotFound, ExitExists, "the engine has no such image", "build or pull it first; `docker images` shows those there are"},
 		{ContextNotFound, ExitExists, "the kubeconfig has no context of the cluster", "`cove kubeconfig merge` adds it"},
+		{AddonUnknown, ExitExists, "the catalogue has no addon of that name", "`cove addon list` shows those there are"},
+		{AddonNotInstalled, ExitExists, "the cluster does not have the addon", "`cove addon status` shows those it has"},
+		{AddonInUse, ExitExists, "others use what the addon brought", "remove what is named first, or give --force to remove it along with the addon"},
+		{ProfileUnknown, ExitExists, "no profile has that name", "`cove profile list` shows those there are"},
 		{NameTaken, ExitExists, "a container, volume or network that is not cove's has the name", "remove it, or choose another cluster name"},
 		{EngineUnreachable, ExitHost, "no container engine answers", "start Docker, or set DOCKER_HOST or a Docker context to one that runs; `cove doctor` says more"},
 		{EnginePermission, ExitHost, "the engine's socket may not be opened", "add yourself to the group that owns the socket, or use a rootless engine"},
@@ -104,6 +121,7 @@ func Catalogue() []Kind {
 		{ImageBuild, ExitHost, "the node image could not be built", "the log that is named says which part failed"},
 		{ImageBuildTools, ExitHost, "the image build lacks a tool", "install what is named, or give --image"},
 		{ImageLoad, ExitHost, "an image could not be loaded into a node", "check that the archive is whole and of the node's platform"},
+		{ImageUnavailable, ExitHost, "no registry answers for an addon's image, and it cannot be built here", "check the network, or load the image with `cove image load`"},
 		{NodeStart, ExitHost, "a node's container could not be started", "`cove doctor` checks what nodes need"},
 		{NodeExited, ExitHost, "a node's container stopped by itself", "the evidence that is named has its log; `cove doctor` checks what nodes need"},
 		{KubeconfigUnusable, ExitHost, "the kubeconfig cannot be read or written", "mend or move the file, or give --kubeconfig"},

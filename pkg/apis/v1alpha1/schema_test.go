@@ -90,6 +90,9 @@ func amend(def string, s *jsonschema.Schema) {
 		property("name").Pattern = `^[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?$`
 		property("name").Default = v1alpha1.DefaultName
 		property("kubernetesVersion").Pattern = `^v?[0-9]+\.[0-9]+(\.[0-9]+(-.+)?)?$`
+		property("profile").Default = "dev"
+	case "Addon":
+		property("name").Pattern = `^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`
 	case "KindCluster":
 		enum("apiVersion", v1alpha1.KindAPIVersion)
 		enum("kind", v1alpha1.KindCluster)
@@ -155,14 +158,19 @@ func comments(t *testing.T) map[string]string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		file := filepath.Join(strings.TrimSpace(string(dir)), "types.go")
-		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments)
-		if err != nil {
-			t.Fatal(err)
+		files, err := filepath.Glob(filepath.Join(strings.TrimSpace(string(dir)), "*.go"))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("no files in %s: %v", dir, err)
 		}
-		for _, decl := range parsed.Decls {
-			if gen, ok := decl.(*ast.GenDecl); ok {
-				collect(out, typ.PkgPath(), gen)
+		for _, file := range files {
+			parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, decl := range parsed.Decls {
+				if gen, ok := decl.(*ast.GenDecl); ok {
+					collect(out, typ.PkgPath(), gen)
+				}
 			}
 		}
 	}

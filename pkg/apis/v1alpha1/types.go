@@ -34,6 +34,12 @@ type Cluster struct {
 	KubernetesVersion string `yaml:"kubernetesVersion,omitempty" json:"kubernetesVersion,omitempty"`
 	// Image is the node image of all nodes that name none of their own. Without one it is chosen by the version.
 	Image string `yaml:"image,omitempty" json:"image,omitempty"`
+	// Profile is the profile that the cluster is made from: its name, or the path of a file. Defaults to dev.
+	Profile string `yaml:"profile,omitempty" json:"profile,omitempty"`
+	// CNI is the addon that provides the pod network; none leaves it to you. Defaults to the profile's.
+	CNI string `yaml:"cni,omitempty" json:"cni,omitempty"`
+	// Addons are added to those of the profile, and refine them.
+	Addons []Addon `yaml:"addons,omitempty" json:"addons,omitempty"`
 	// Cluster is kind's cluster document of apiVersion kind.x-k8s.io/v1alpha4. Its own apiVersion, kind and name may be
 	// left out.
 	Cluster kind.Cluster `yaml:"cluster,omitempty" json:"cluster,omitzero"`
@@ -47,5 +53,11 @@ type Cluster struct {
 func (c *Cluster) DeepCopy() *Cluster {
 	out := *c
 	c.Cluster.DeepCopyInto(&out.Cluster)
+	if c.Addons != nil {
+		out.Addons = make([]Addon, len(c.Addons))
+		for i, a := range c.Addons {
+			out.Addons[i] = a.DeepCopy()
+		}
+	}
 	return &out
 }

@@ -1,4 +1,4 @@
-package config
+package strict
 
 import (
 	"maps"
@@ -9,9 +9,9 @@ import (
 	kind "sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
 )
 
-// suggest returns "; did you mean X?" for a field that is unknown among known, or "".
-func suggest(name string, known map[string]reflect.Type) string {
-	if near := nearest(name, slices.Sorted(maps.Keys(known))); near != "" {
+// Suggest returns "; did you mean X?" for a field that is unknown among known, or "".
+func Suggest(name string, known map[string]reflect.Type) string {
+	if near := Nearest(name, slices.Sorted(maps.Keys(known))); near != "" {
 		return "; did you mean " + near + "?"
 	}
 	// Most documents that are written by hand start from one of kind's.
@@ -23,9 +23,9 @@ func suggest(name string, known map[string]reflect.Type) string {
 	return ""
 }
 
-// nearest returns the candidate that differs the least from name, if it is close enough to be what was meant; the first
+// Nearest returns the candidate that differs the least from name, if it is close enough to be what was meant; the first
 // one of several.
-func nearest(name string, candidates []string) string {
+func Nearest(name string, candidates []string) string {
 	const longest = 64 // bytes; what is longer is no slip of the finger
 	if len(name) > longest {
 		return ""

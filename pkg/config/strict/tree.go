@@ -1,4 +1,4 @@
-package config
+package strict
 
 import (
 	"fmt"
@@ -13,16 +13,17 @@ import (
 	"github.com/cove-k8s/cove/pkg/fault"
 )
 
-// checkTree compares a tree with the type that it is to be decoded into, a pointer, and returns everything that does not
+// Check compares a tree with the type that it is to be decoded into, a pointer, and returns everything that does not
 // fit: unknown and repeated fields, and values of another type, each with its line and path.
-func checkTree(root *yaml.Node, target any) Problems {
-	c := newTreeChecker()
+func Check(root *yaml.Node, target any) Problems {
+	c := NewChecker()
 	c.check(root, reflect.TypeOf(target).Elem(), "")
-	return c.problems
+	return c.Problems
 }
 
-func newTreeChecker() *treeChecker {
-	return &treeChecker{seen: map[visit]bool{}, simple: regexp.MustCompile(`^[A-Za-z0-9_-]+$`)}
+// NewChecker returns one that has found nothing yet.
+func NewChecker() *Checker {
+	return &Checker{seen: map[visit]bool{}, simple: regexp.MustCompile(`^[A-Za-z0-9_-]+$`)}
 }
 
 type visit struct {
@@ -30,21 +31,23 @@ type visit struct {
 	typ  reflect.Type
 }
 
-type treeChecker struct {
-	problems Problems
+// Checker collects the problems of a tree.
+type Checker struct {
+	Problems Problems
 	// seen holds the anchors that were looked at: one that many aliases name is read once, so that neither a loop nor a
 	// tree of aliases keeps the check busy.
 	seen   map[visit]bool
 	simple *regexp.Regexp
 }
 
-func (c *treeChecker) add(n *yaml.Node, path, format string, args ...any) {
-	c.problems = append(c.problems, Problem{
+// Add notes a problem of a node.
+func (c *Checker) Add(n *yaml.Node, path, format string, args ...any) {
+	c.Problems = append(c.Problems, Problem{
 		Code: fault.ConfigInvalid, Path: path, Line: n.Line, Message: fmt.Sprintf(format, args...),
 	})
 }
 
-func (c *treeChecker) check(n *yaml.Node, t reflect.Type, path string) {
+func (c *Checker) check(n *yaml.Node, t reflect.Type, path string) {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
@@ -55,7 +58,7 @@ func (c *treeChecker) check(n *yaml.Node, t reflect.Type, path string) {
 		}
 		return
 	}
-	if isNull(n) {
+	if IsNull(n) {
 		return
 	}
 	switch t.Kind() { //nolint:exhaustive // the kinds that documents are made of; the rest are scalars
@@ -65,38 +68,65 @@ func (c *treeChecker) check(n *yaml.Node, t reflect.Type, path string) {
 		c.items(n, t, path)
 	case reflect.Map:
 		c.entries(n, t, path)
-	case reflect.Interface: // anything
+	case reflect.Interface:
+		c.free(n, path)
 	default:
 		c.scalar(n, t, path)
 	}
 }
 
-func (c *treeChecker) fields(n *yaml.Node, t reflect.Type, path string) {
+func (c *Checker) fields(n *yaml.Node, t reflect.Type, path string) {
 	if n.Kind != yaml.MappingNode {
-		c.add(n, path, "want a mapping of fields, not %s", describe(n))
+		c.Add(n, path, "want a mapping of fields, not %s", Describe(n))
 		return
 	}
 	known := fieldsOf(t)
-	c.pairs(n, t, path, func(key, value *yaml.Node) {
+	c.Pairs(n, t, path, func(key, value *yaml.Node) {
 		at := c.join(path, key.Value)
 		if ft, ok := known[key.Value]; ok {
 			c.check(value, ft, at)
 			return
 		}
-		c.add(key, at, "unknown field%s", suggest(key.Value, known))
+		c.Add(key, at, "unknown field%s", Suggest(key.Value, known))
 	})
 }
 
-func (c *treeChecker) entries(n *yaml.Node, t reflect.Type, path string) {
+func (c *Checker) entries(n *yaml.Node, t reflect.Type, path string) {
 	if n.Kind != yaml.MappingNode {
-		c.add(n, path, "want a mapping of keys to values, not %s", describe(n))
+		c.Add(n, path, "want a mapping of keys to values, not %s", Describe(n))
 		return
 	}
-	c.pairs(n, t, path, func(key, value *yaml.Node) { c.check(value, t.Elem(), c.join(path, key.Value)) })
+	c.Pairs(n, t, path, func(key, value *yaml.Node) { c.check(value, t.Elem(), c.join(path, key.Value)) })
 }
 
-// pairs calls each for every key of a mapping; a merge key stands for the fields of what it names.
-func (c *treeChecker) pairs(n *yaml.Node, t reflect.Type, path string, each func(key, value *yaml.Node)) {
+// free looks at what may be anything: what JSON has no form for would not get to where it is meant for.
+func (c *Checker) free(n *yaml.Node, path string) {
+	anything := reflect.TypeFor[any]()
+	switch n.Kind {
+	case yaml.MappingNode:
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			if key := n.Content[i]; key.Kind == yaml.ScalarNode && key.ShortTag() != "!!str" && key.ShortTag() != "!!merge" {
+				c.Add(key, c.join(path, key.Value), "want text as key; put it in quotes")
+			}
+		}
+		c.Pairs(n, anything, path, func(key, value *yaml.Node) { c.check(value, anything, c.join(path, key.Value)) })
+	case yaml.SequenceNode:
+		for i, item := range n.Content {
+			c.check(item, anything, fmt.Sprintf("%s[%d]", path, i))
+		}
+	case yaml.ScalarNode:
+		switch tag, value := n.ShortTag(), strings.ToLower(n.Value); {
+		case tag == "!!float" && (strings.HasSuffix(value, ".nan") || strings.HasSuffix(value, ".inf")):
+			c.Add(n, path, "%s is no number that can be passed on", n.Value)
+		case tag == "!!timestamp" || tag == "!!binary":
+			c.Add(n, path, "want text, a number, true or false; put it in quotes")
+		}
+	case yaml.AliasNode, yaml.DocumentNode: // check follows the one, and nothing holds the other
+	}
+}
+
+// Pairs calls each for every key of a mapping; a merge key stands for the fields of what it names.
+func (c *Checker) Pairs(n *yaml.Node, t reflect.Type, path string, each func(key, value *yaml.Node)) {
 	lines := make(map[string]int, len(n.Content)/2)
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
@@ -104,9 +134,9 @@ func (c *treeChecker) pairs(n *yaml.Node, t reflect.Type, path string, each func
 		case key.Kind == yaml.ScalarNode && key.ShortTag() == "!!merge":
 			c.merged(value, t, path)
 		case key.Kind != yaml.ScalarNode:
-			c.add(key, path, "want a name as key, not %s", describe(key))
+			c.Add(key, path, "want a name as key, not %s", Describe(key))
 		case lines[key.Value] > 0:
-			c.add(key, c.join(path, key.Value), "it is given twice; first on line %d", lines[key.Value])
+			c.Add(key, c.join(path, key.Value), "it is given twice; first on line %d", lines[key.Value])
 		default:
 			lines[key.Value] = key.Line
 			each(key, value)
@@ -114,7 +144,7 @@ func (c *treeChecker) pairs(n *yaml.Node, t reflect.Type, path string, each func
 	}
 }
 
-func (c *treeChecker) merged(value *yaml.Node, t reflect.Type, path string) {
+func (c *Checker) merged(value *yaml.Node, t reflect.Type, path string) {
 	if value.Kind == yaml.SequenceNode {
 		for _, one := range value.Content {
 			c.check(one, t, path)
@@ -124,26 +154,26 @@ func (c *treeChecker) merged(value *yaml.Node, t reflect.Type, path string) {
 	c.check(value, t, path)
 }
 
-func (c *treeChecker) items(n *yaml.Node, t reflect.Type, path string) {
+func (c *Checker) items(n *yaml.Node, t reflect.Type, path string) {
 	if n.Kind != yaml.SequenceNode {
-		c.add(n, path, "want a list, not %s", describe(n))
+		c.Add(n, path, "want a list, not %s", Describe(n))
 		return
 	}
 	for i, item := range n.Content {
 		at := fmt.Sprintf("%s[%d]", path, i)
-		if isNull(item) {
-			c.add(item, at, "the item is empty; fill it in or remove its dash")
+		if IsNull(item) {
+			c.Add(item, at, "the item is empty; fill it in or remove its dash")
 			continue
 		}
 		c.check(item, t.Elem(), at)
 	}
 }
 
-func (c *treeChecker) scalar(n *yaml.Node, t reflect.Type, path string) {
+func (c *Checker) scalar(n *yaml.Node, t reflect.Type, path string) {
 	// The decoder would cut the fraction off a number without a word.
 	fraction := n.ShortTag() == "!!float" && t.Kind() != reflect.String
 	if n.Kind != yaml.ScalarNode || fraction || n.Decode(reflect.New(t).Interface()) != nil {
-		c.add(n, path, "want %s, not %s", wanted(t), describe(n))
+		c.Add(n, path, "want %s, not %s", wanted(t), Describe(n))
 		return
 	}
 	// kind's types refuse these two while they are decoded, without a path and only the first of them.
@@ -155,14 +185,14 @@ func (c *treeChecker) scalar(n *yaml.Node, t reflect.Type, path string) {
 	}
 }
 
-func (c *treeChecker) oneOf(n *yaml.Node, path, value string, allowed ...string) {
+func (c *Checker) oneOf(n *yaml.Node, path, value string, allowed ...string) {
 	if value != "" && !slices.Contains(allowed, value) {
-		c.add(n, path, "%q is not one of %s", n.Value, strings.Join(allowed, ", "))
+		c.Add(n, path, "%q is not one of %s", n.Value, strings.Join(allowed, ", "))
 	}
 }
 
 // join appends a key to a path; one that is no plain name is put in brackets.
-func (c *treeChecker) join(path, key string) string {
+func (c *Checker) join(path, key string) string {
 	switch {
 	case !c.simple.MatchString(key):
 		return fmt.Sprintf("%s[%q]", path, key)
@@ -193,7 +223,8 @@ func fieldsOf(t reflect.Type) map[string]reflect.Type {
 	return out
 }
 
-func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
+// IsNull reports whether a node is a null, written or left out.
+func IsNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
 
 func wanted(t reflect.Type) string {
 	switch t.Kind() { //nolint:exhaustive // what is left is text
@@ -206,8 +237,8 @@ func wanted(t reflect.Type) string {
 	}
 }
 
-// describe says what a node is, for people.
-func describe(n *yaml.Node) string {
+// Describe says what a node is, for people.
+func Describe(n *yaml.Node) string {
 	const longest = 40
 	switch n.Kind {
 	case yaml.MappingNode:

@@ -1,0 +1,198 @@
+package config
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	kind "sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
+
+	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
+	"github.com/cove-k8s/cove/pkg/fault"
+	"github.com/cove-k8s/cove/pkg/profile"
+)
+
+// Addons opens the addons of a document that Resolve made, in its order; those that are disabled are left out. dir is where
+// relative paths start, which such a document has none of. Errors are those of profile.Catalogue.Addon and OpenOwn.
+func Addons(c profile.Catalogue, doc v1alpha1.Cluster, dir string) ([]*profile.Addon, error) {
+	out := []*profile.Addon{}
+	for _, entry := range doc.Addons {
+		if entry.Disabled {
+			continue
+		}
+		opened, err := (*profile.Addon)(nil), error(nil)
+		if profile.IsOwn(entry) {
+			opened, err = profile.OpenOwn(entry, dir)
+		} else {
+			opened, err = c.Addon(entry.Name)
+		}
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, opened)
+	}
+	return out, nil
+}
+
+// resolver puts profile and addons into a document.
+type resolver struct {
+	Input
+	doc      *v1alpha1.Cluster
+	profile  profile.Profile
+	problems Problems
+	// dropsCNI says that the document's own disableDefaultCNI is set.
+	dropsCNI bool
+}
+
+// useProfile finds the profile, and gives the document what it leaves open and the profile says.
+func (r *resolver) useProfile() error {
+	if r.Catalogue.IsZero() {
+		return nil
+	}
+	name := profile.DefaultProfile
+	switch {
+	case r.Flags.Profile != "":
+		name = from(r.Flags.Profile, r.Dir)
+	case r.doc.Profile != "":
+		name = from(r.doc.Profile, r.documentDir())
+	case r.Settings.Profile != "":
+		name = from(r.Settings.Profile, r.Dir)
+	}
+	var err error
+	if r.profile, err = r.Catalogue.Resolve(name); err != nil {
+		return err
+	}
+	doc, p := r.doc, r.profile
+	doc.Profile = name
+	r.dropsCNI = doc.Cluster.Networking.DisableDefaultCNI
+	if !choosesImage(doc, r.Flags) {
+		doc.Image, doc.KubernetesVersion = p.Image, p.KubernetesVersion
+	}
+	doc.Cluster = profile.MergeCluster(p.Cluster, doc.Cluster)
+	return nil
+}
+
+func (r *resolver) documentDir() string {
+	if r.DocumentDir != "" {
+		return r.DocumentDir
+	}
+	return r.Dir
+}
+
+// from makes the path of a profile absolute; a name stays one.
+func from(nameOrPath, dir string) string {
+	if dir == "" || !profile.IsPath(nameOrPath) || filepath.IsAbs(nameOrPath) {
+		return nameOrPath
+	}
+	return filepath.Join(dir, nameOrPath)
+}
+
+// addons joins what profile, settings, document and flags say of addons. The document names them all afterwards.
+func (r *resolver) addons() profile.Set {
+	if r.Catalogue.IsZero() {
+		return profile.Set{}
+	}
+	doc := r.doc
+	item := func(i int) string { return fmt.Sprintf("addons[%d]", i) }
+	for _, p := range profile.CheckAddons(r.Flags.Addons) {
+		p.Path = "--addon"
+		r.problems = append(r.problems, p)
+	}
+	if len(r.problems)+len(profile.CheckAddons(doc.Addons)) > 0 {
+		return profile.Set{} // check says what is wrong with the document's
+	}
+	list := []profile.Layer{
+		{Addons: r.profile.Addons, CNI: r.profile.CNI, CNIPath: "profile " + doc.Profile, Path: func(i int) string {
+			return fmt.Sprintf("profile %s: addon %s", doc.Profile, r.profile.Addons[i].Name)
+		}},
+		{CNI: r.Settings.CNI, CNIPath: "cni in the settings"},
+		{Addons: doc.Addons, Path: item, Dir: r.documentDir(), CNI: doc.CNI, CNIPath: "cni", DropCNI: r.dropsCNI},
+		{
+			Addons: r.Flags.Addons, Path: func(i int) string { return "--addon " + r.Flags.Addons[i].Name }, Dir: r.Dir,
+			CNI: r.Flags.CNI, CNIPath: "--cni",
+			Assignments: r.Flags.Parameters, AssignmentPath: func(addon string) string { return "--set " + addon },
+		},
+	}
+	set, problems := r.Catalogue.Join(list...)
+	if len(problems) > 0 {
+		r.problems = append(r.problems, problems...)
+		return profile.Set{}
+	}
+	if r.dropsCNI && r.Flags.CNI == "" && set.CNI == profile.DefaultCNI {
+		at := newValidator(doc).in("networking.disableDefaultCNI")
+		r.problems.Invalid(at, "it is true, but the pod network is %s, the default one; leave one of them out", profile.DefaultCNI)
+	}
+	doc.CNI, doc.Addons = set.CNI, set.Addons
+	doc.Cluster.Networking.DisableDefaultCNI = set.CNI != profile.DefaultCNI
+	for _, name := range set.Left {
+		if slices.ContainsFunc(r.profile.Addons, func(a v1alpha1.Addon) bool { return a.Name == name }) {
+			doc.Addons = append(doc.Addons, v1alpha1.Addon{Name: name, Disabled: true})
+		}
+	}
+	return set
+}
+
+// finish completes the parameters and does what follows from them, and from the version, which now is known.
+func (r *resolver) finish(set profile.Set) Problems {
+	problems := Problems{}
+	for i, a := range set.Opened {
+		if err := a.Fits(r.doc.KubernetesVersion); err != nil {
+			problems.Add(fault.CodeOf(err), set.Paths[i], "%s", err)
+		}
+		values, err := a.Values(set.Addons[i].Parameters)
+		if err != nil {
+			problems.Add(fault.CodeOf(err), set.Paths[i], "%s", err)
+			continue
+		}
+		if len(values) == 0 {
+			values = nil
+		}
+		r.doc.Addons[i].Parameters = values
+		for _, h := range a.HostPorts {
+			if port := number(values, h.Parameter); port != 0 {
+				problems = append(problems, r.publish(set.Paths[i], h, port)...)
+			}
+		}
+	}
+	return append(problems, r.portsAgain(problems)...)
+}
+
+// publish has the first control plane publish a port of an addon, unless it is published already.
+func (r *resolver) publish(path string, h profile.HostPort, port int) Problems {
+	problems, nodes := Problems{}, r.doc.Cluster.Nodes
+	path += ".parameters." + h.Parameter
+	if port < 1 || port > maxPort {
+		problems.Add(fault.AddonParameter, path, "%d is no port; name one from 1 to %d, or 0 for none", port, maxPort)
+		return problems
+	}
+	node := &nodes[firstControlPlane(nodes)]
+	for _, m := range node.ExtraPortMappings {
+		if m.ContainerPort != h.ContainerPort || m.Protocol != kind.PortMappingProtocolTCP {
+			continue
+		}
+		if int(m.HostPort) != port {
+			problems.Invalid(path, "it is %d, but port %d of the control plane is published as %d; make them agree", port, h.ContainerPort, m.HostPort)
+		}
+		return problems
+	}
+	node.ExtraPortMappings = append(node.ExtraPortMappings, kind.PortMapping{
+		ContainerPort: h.ContainerPort, HostPort: int32(port), ListenAddress: "127.0.0.1", Protocol: kind.PortMappingProtocolTCP,
+	})
+	return problems
+}
+
+// portsAgain checks the ports once more, now that addons have theirs.
+func (r *resolver) portsAgain(before Problems) Problems {
+	if len(before) > 0 {
+		return nil
+	}
+	v := newValidator(r.doc)
+	v.ports()
+	return v.problems
+}
+
+// number returns an integer parameter of complete values, whose name may have dots.
+func number(values map[string]any, name string) int {
+	n, _ := profile.Lookup(values, name).(int)
+	return n
+}
