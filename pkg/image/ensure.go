@@ -16,12 +16,14 @@ import (
 // patience is how long a registry may take to answer before it counts as none.
 const patience = 5 * time.Second
 
-// Chooser gets node images onto engines.
+// Chooser gets images onto engines: those of nodes and of addons.
 type Chooser struct {
 	// Build builds the node image of a Kubernetes version and returns its name.
 	Build func(ctx context.Context, rep *event.Reporter, version string) (ref string, err error)
 	// Size asks a registry for the bytes of a pull; nil asks the one that the image's name says.
 	Size func(ctx context.Context, ref, arch string) (int64, error)
+	// Recipes builds images of addons.
+	Recipes Recipes
 }
 
 // Ensure returns the image of that name, pulled where the engine lacks it. An empty name leaves the choice: cove's own

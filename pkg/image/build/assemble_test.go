@@ -336,14 +336,14 @@ func TestUpToDate(t *testing.T) {
 	b.Emitter = event.NewEmitter("r", "", time.Now, recorder{&seen})
 	b.Engine = &fakeEngine{images: map[string]engine.Image{"n:1": {Size: 5, Labels: map[string]string{LabelContent: "hash"}}}}
 	r := Result{Tag: "n:1", Content: "hash"}
-	if !b.upToDate(t.Context(), &r) || !r.Skipped || r.Size != 5 {
+	if !upToDate(t.Context(), b.Options, "image/load", &r) || !r.Skipped || r.Size != 5 {
 		t.Errorf("the same content: %+v", r)
 	}
 	if last := seen[len(seen)-1]; last.Status != event.Skipped {
 		t.Errorf("it ended with %+v", last)
 	}
 	for name, r := range map[string]Result{"other content": {Tag: "n:1", Content: "other"}, "no image": {Tag: "n:2", Content: "hash"}} {
-		if b.upToDate(t.Context(), &r) || r.Skipped {
+		if upToDate(t.Context(), b.Options, "image/load", &r) || r.Skipped {
 			t.Errorf("%s: %+v", name, r)
 		}
 	}

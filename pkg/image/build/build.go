@@ -61,7 +61,7 @@ func NodeImage(ctx context.Context, o Options) (Result, error) {
 		tag = "cove-node:" + version.Kubernetes
 	}
 	result := Result{Tag: tag, KubernetesVersion: version.Kubernetes, Content: b.content(version)}
-	if !o.Fresh && b.upToDate(ctx, &result) {
+	if !o.Fresh && upToDate(ctx, o, "image/load", &result) {
 		if o.Compressed {
 			result.Compressed, err = archiveSize(ctx, o.Engine, tag)
 		}
@@ -74,14 +74,14 @@ func NodeImage(ctx context.Context, o Options) (Result, error) {
 	return b.assemble(ctx, version, parts, result)
 }
 
-// upToDate reports whether the engine has the image already, made from the same content, and says so.
-func (b *builder) upToDate(ctx context.Context, r *Result) bool {
-	image, err := b.Engine.Image(ctx, r.Tag)
+// upToDate reports whether the engine has the image already, made from the same content, and says so in a step of that ID.
+func upToDate(ctx context.Context, o Options, id string, r *Result) bool {
+	image, err := o.Engine.Image(ctx, r.Tag)
 	if err != nil || image.Labels[LabelContent] != r.Content {
 		return false
 	}
 	r.Skipped, r.Size = true, image.Size
-	return b.Emitter.Step(ctx, "image/load", "Load image "+r.Tag, func(context.Context, *event.Reporter) error {
+	return o.Emitter.Step(ctx, id, "Load image "+r.Tag, func(context.Context, *event.Reporter) error {
 		return event.Skip("the engine has it, made from the same content")
 	}) == nil
 }
@@ -95,18 +95,23 @@ type builder struct {
 	golang goTool
 }
 
-// newBuilder checks the machine.
-func newBuilder(ctx context.Context, o Options) (*builder, error) {
-	arch := o.Arch
-	if arch == "" && o.Engine == nil {
-		arch = runtime.GOARCH
+// arch is the architecture to build for: the one that was asked for, else the engine's, else this machine's.
+func (o Options) arch(ctx context.Context) (string, error) {
+	if o.Arch != "" {
+		return o.Arch, nil
 	}
-	if arch == "" {
-		info, err := o.Engine.Info(ctx)
-		if err != nil {
-			return nil, err
-		}
-		arch = info.Architecture
+	if o.Engine == nil {
+		return runtime.GOARCH, nil
+	}
+	info, err := o.Engine.Info(ctx)
+	return info.Architecture, err
+}
+
+// newBuilder checks that the machine can build everything, and opens the cache.
+func newBuilder(ctx context.Context, o Options) (*builder, error) {
+	arch, err := o.arch(ctx)
+	if err != nil {
+		return nil, err
 	}
 	if err := checkPlatform(runtime.GOOS, runtime.GOARCH, arch); err != nil {
 		return nil, err
@@ -114,6 +119,11 @@ func newBuilder(ctx context.Context, o Options) (*builder, error) {
 	if err := checkTools(hostLookup{}); err != nil {
 		return nil, err
 	}
+	return openBuilder(ctx, o, arch)
+}
+
+// openBuilder is a builder on a machine that has what it takes.
+func openBuilder(ctx context.Context, o Options, arch string) (*builder, error) {
 	tree, err := packedSources()
 	if err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package build
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
@@ -57,7 +59,12 @@ func (b *builder) parts(ctx context.Context, list []part) (map[string]string, er
 
 // compile builds a part, or takes it from the cache.
 func (b *builder) compile(ctx context.Context, p part) (dir string, err error) {
-	err = b.Emitter.Step(ctx, "image/compile/"+p.Name, "Compile "+p.Title, func(ctx context.Context, r *event.Reporter) error {
+	return b.compileAs(ctx, "image/compile/"+p.Name, "Compile "+p.Title, p)
+}
+
+// compileAs is compile as a step of that ID and title: two images that are built at once may have a part in common.
+func (b *builder) compileAs(ctx context.Context, id, title string, p part) (dir string, err error) {
+	err = b.Emitter.Step(ctx, id, title, func(ctx context.Context, r *event.Reporter) error {
 		cached := false
 		dir, cached, err = b.cache.get(ctx, p.Name, b.key(p), b.Fresh, waits(r), func(ctx context.Context, work string) error {
 			return b.goBuild(ctx, r, p, work)
@@ -85,21 +92,38 @@ func (b *builder) goBuild(ctx context.Context, r *event.Reporter, p part, work s
 		return err
 	}
 	log := b.cache.log(p.Name)
+	out := filepath.Join(work, "out")
 	count := int64(0)
 	for _, bin := range p.Binaries {
 		args := bin.args()
-		args = append(args[:len(args)-1:len(args)-1], "-o", filepath.Join(work, "out", bin.Name), bin.Package)
-		err := run(ctx, log, command{dir: src, env: b.goEnv(bin.Static), args: append([]string{"go"}, args...)}, func(line string) {
+		args = append(args[:len(args)-1:len(args)-1], "-o", filepath.Join(out, bin.Name), bin.Package)
+		env := b.goEnv(bin.Static)
+		if bin.Prints != "" {
+			env = append(env, "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH) // the last one counts
+		}
+		err := run(ctx, log, command{dir: src, env: env, args: append([]string{"go"}, args...)}, func(line string) {
 			count++
 			r.Waiting("%s", line)
 			r.Count(count, 0, "packages")
 		})
+		if err == nil && bin.Prints != "" {
+			err = printTo(ctx, log, filepath.Join(out, bin.Name), filepath.Join(out, bin.Prints))
+		}
 		if err != nil {
 			return fault.Wrap(fault.ImageBuild, err, "cannot compile %s", p.Title)
 		}
 	}
 	r.Waiting("the licences")
-	return b.recordModules(ctx, p, src, filepath.Join(work, "out"), b.goEnv(false))
+	return b.recordModules(ctx, p, src, out, b.goEnv(false))
+}
+
+// printTo writes what a program prints to a file.
+func printTo(ctx context.Context, log, program, to string) error {
+	var text bytes.Buffer
+	if err := run(ctx, log, command{dir: filepath.Dir(program), env: os.Environ(), args: []string{program}, out: &text}, func(string) {}); err != nil {
+		return err
+	}
+	return os.WriteFile(to, text.Bytes(), 0o644) //nolint:gosec // public
 }
 
 // goEnv is the environment of go. The machine's own settings decide where modules come from; what would change the binary

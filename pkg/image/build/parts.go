@@ -22,7 +22,8 @@ type binary struct {
 	Package string // what go build is given
 	Set     []string
 	Tags    []string
-	Static  bool // C is linked in, statically
+	Static  bool   // C is linked in, statically
+	Prints  string // not "": it is run on this machine when it is built, and what it prints becomes this file of the part
 }
 
 // Names of the parts.
@@ -109,12 +110,18 @@ func (b binary) args() []string {
 }
 
 // key is the hash of all that decides what a part is.
-func (b *builder) key(p part) string {
+func (b *builder) key(p part) string { return p.key(b.tree, b.arch, b.golang.version) }
+
+// key is the hash of all that decides what the part is, made by that version of Go. An empty version leaves Go out.
+func (p part) key(sources sourceTree, arch, golang string) string {
 	h := newHasher()
-	h.add("part", partVersion, p.Name, b.arch, b.golang.version, b.tree.hash(p.Module))
+	h.add("part", partVersion, p.Name, arch, golang, sources.hash(p.Module))
 	for _, bin := range p.Binaries {
 		h.add(bin.Name, fmt.Sprint(bin.Static))
 		h.add(bin.args()...)
+		if bin.Prints != "" {
+			h.add("prints", bin.Prints)
+		}
 	}
 	return h.sum()
 }

@@ -60,6 +60,19 @@ func checkTools(l lookup) error {
 		WithHint("on Debian and Ubuntu: `apt-get install %s`; or give --image kindest/node:…", strings.Join(packages, " "))
 }
 
+// checkGo is checkTools for what takes nothing but Go.
+func checkGo(goos string, l lookup) error {
+	switch {
+	case goos == "windows":
+		return fault.New(fault.ImageBuildTools, "cannot build an image on %s: it takes Linux or macOS", goos).
+			WithHint("build in WSL, or bring the image over with `docker save` and `docker load`")
+	case !l.command("go"):
+		return fault.New(fault.ImageBuildTools, "cannot build an image: this machine lacks go").
+			WithHint("install it (https://go.dev/doc/install; on Debian and Ubuntu: `apt-get install golang-go`), or bring the image over from where it was built with `docker save` and `docker load`")
+	}
+	return nil
+}
+
 // goTool is the machine's Go.
 type goTool struct{ version string } // "go1.26.8"
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"cove.dev/images/node/internal/cgroup"
+	"cove.dev/images/node/internal/cni"
 	"cove.dev/images/node/internal/mount"
 	"cove.dev/images/node/internal/relay"
 	"cove.dev/images/node/internal/resolv"
@@ -26,6 +27,8 @@ const (
 	kmsg         = "/dev/kmsg"
 	idBytes      = 16
 	resolverPort = 53
+	nodeLink     = "eth0"                            // the engine's name of a container's first link
+	cniConf      = "/etc/cni/net.d/10-cove.conflist" // written by cove before the start
 )
 
 // prepare makes the container a node. Each step that fails is logged, and the boot goes on: a node that half works tells more
@@ -53,8 +56,25 @@ func (d *daemon) prepare(ctx context.Context) {
 	} else {
 		d.log.Printf("seed: %s", result)
 	}
+	d.fitCNI()
 	d.relayDNS(ctx)
 	d.log.Printf("init: prepared in %s, cgroup version %d", time.Since(began).Round(time.Millisecond), version)
+}
+
+// fitCNI gives pods the MTU of the node's own network. flannel finds nothing to change then; a change while the first pods
+// start would have containerd load the configuration anew.
+func (d *daemon) fitCNI() {
+	link, err := net.InterfaceByName(nodeLink)
+	if err != nil {
+		d.log.Printf("cni: %v", err)
+		return
+	}
+	switch changed, err := cni.FitMTU(cniConf, link.MTU); {
+	case err != nil:
+		d.log.Printf("cni: %v", err)
+	case changed:
+		d.log.Printf("cni: pods have MTU %d, as %s has", link.MTU, nodeLink)
+	}
 }
 
 // raiseLimits lets the node's processes open many files. The hard limit takes CAP_SYS_RESOURCE; without it the soft one is
