@@ -159,3 +159,9 @@ func (r *Reporter) Warn(hint, format string, args ...any) {
 		r.e.Emit(Event{Type: Warning, Step: r.id, Title: r.title, Message: fmt.Sprintf(format, args...), Hint: hint})
 	}
 }
+
+// IsSkip reports whether an error is one that Skip made.
+func IsSkip(err error) bool {
+	s := (*skipError)(nil)
+	return errors.As(err, &s)
+}

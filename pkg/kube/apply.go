@@ -34,24 +34,26 @@ const (
 // Apply applies the objects on the server's side, as the field manager "cove", and takes fields over that another one owns.
 // What others live in comes first (namespaces, kinds), then what workloads read, then the workloads, so that no
 // controller meets half of an application and backs off; within these the objects go in parallel. What may pass by
-// itself is tried again until ctx ends. Errors are KubernetesRefused with the object's name, or APITimeout.
-func (c *Client) Apply(ctx context.Context, objs []*unstructured.Unstructured) error {
-	var waves [3][]*unstructured.Unstructured
-	for _, o := range objs {
+// itself is tried again until ctx ends. It returns the objects as the server has them, in the order of objs. Errors are
+// KubernetesRefused with the object's name, or APITimeout.
+func (c *Client) Apply(ctx context.Context, objs []*unstructured.Unstructured) ([]*unstructured.Unstructured, error) {
+	var waves [3][]int
+	for i, o := range objs {
 		w := wave(o)
-		waves[w] = append(waves[w], o)
+		waves[w] = append(waves[w], i)
 	}
-	for _, objs := range waves {
+	applied := make([]*unstructured.Unstructured, len(objs))
+	for _, indexes := range waves {
 		group, ctx := errgroup.WithContext(ctx)
 		group.SetLimit(applyParallel)
-		for _, o := range objs {
-			group.Go(func() error { return c.applyOne(ctx, o) })
+		for _, i := range indexes {
+			group.Go(func() (err error) { applied[i], err = c.applyOne(ctx, objs[i]); return })
 		}
 		if err := group.Wait(); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return applied, nil
 }
 
 // wave returns when an object's turn is: 0, 1 or 2.
@@ -66,8 +68,9 @@ func wave(o *unstructured.Unstructured) int {
 	return 1
 }
 
-func (c *Client) applyOne(ctx context.Context, o *unstructured.Unstructured) error {
-	return persist(ctx, "apply "+title(o), func() error { return c.tryApply(ctx, o) })
+func (c *Client) applyOne(ctx context.Context, o *unstructured.Unstructured) (applied *unstructured.Unstructured, err error) {
+	err = persist(ctx, "apply "+title(o), func() (err error) { applied, err = c.tryApply(ctx, o); return })
+	return applied, err
 }
 
 // persist calls fn again and again, while what keeps it from success may pass. what completes "cannot …".
@@ -100,19 +103,20 @@ func applyCode(err error) fault.Code {
 	return fault.APITimeout
 }
 
-func (c *Client) tryApply(ctx context.Context, o *unstructured.Unstructured) error {
+// tryApply applies once; with dryRun the server only says what would come of it.
+func (c *Client) tryApply(ctx context.Context, o *unstructured.Unstructured, dryRun ...string) (*unstructured.Unstructured, error) {
 	r, err := c.resourceOf(o.GroupVersionKind())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	o = o.DeepCopy()
 	o.SetManagedFields(nil) // the server refuses them
-	_, err = r.client(c.dyn, o.GetNamespace()).
-		Apply(ctx, o.GetName(), o, metav1.ApplyOptions{FieldManager: fieldManager, Force: true})
+	applied, err := r.client(c.dyn, o.GetNamespace()).
+		Apply(ctx, o.GetName(), o, metav1.ApplyOptions{FieldManager: fieldManager, Force: true, DryRun: dryRun})
 	if gvk := o.GroupVersionKind(); apierrors.IsNotFound(err) && !missing(err) && !builtIn(gvk.Group) {
-		return &noKindError{gvk.Kind, gvk.GroupVersion().String()} // known, but not served yet
+		return nil, &noKindError{gvk.Kind, gvk.GroupVersion().String()} // known, but not served yet
 	}
-	return err
+	return applied, err
 }
 
 // title returns "deployment kube-system/coredns".

@@ -73,7 +73,7 @@ func TestApplyInWaves(t *testing.T) {
 				answer(w, http.StatusOK, body)
 			})
 		}
-		if err := c.Apply(t.Context(), mustDecode(t, demo)); err != nil {
+		if _, err := c.Apply(t.Context(), mustDecode(t, demo)); err != nil {
 			t.Fatal(err)
 		}
 		for path, want := range map[string]time.Duration{
@@ -119,7 +119,7 @@ func TestApplyTriesAgain(t *testing.T) {
 				f, c := newFakeAPI(t)
 				f.on("PATCH "+path, times(4, first, echo))
 				begun := time.Now()
-				if err := c.Apply(within(t, time.Minute), mustDecode(t, "{apiVersion: v1, kind: ConfigMap, metadata: {name: x}}")); err != nil {
+				if _, err := c.Apply(within(t, time.Minute), mustDecode(t, "{apiVersion: v1, kind: ConfigMap, metadata: {name: x}}")); err != nil {
 					t.Fatal(err)
 				}
 				if got := len(f.seen(path)); got != 5 {
@@ -154,7 +154,7 @@ func TestApplyRefused(t *testing.T) {
 				f, c := newFakeAPI(t)
 				f.on("PATCH "+path, tt.answer)
 				begun := time.Now()
-				err := c.Apply(within(t, time.Hour), mustDecode(t, "{apiVersion: v1, kind: ConfigMap, metadata: {name: x, namespace: default}}"))
+				_, err := c.Apply(within(t, time.Hour), mustDecode(t, "{apiVersion: v1, kind: ConfigMap, metadata: {name: x, namespace: default}}"))
 				if !fault.Is(err, fault.KubernetesRefused) {
 					t.Fatalf("got %v", err)
 				}
@@ -172,17 +172,17 @@ func TestApplyEnds(t *testing.T) {
 		f, c := newFakeAPI(t)
 		objs := mustDecode(t, "{apiVersion: v1, kind: ConfigMap, metadata: {name: x}}")
 		f.on("PATCH /api/v1/namespaces/default/configmaps/x", refuse(503, "ServiceUnavailable", "starting", nil))
-		err := c.Apply(within(t, 10*time.Second), objs)
+		_, err := c.Apply(within(t, 10*time.Second), objs)
 		if !fault.Is(err, fault.KubernetesRefused) || err.Error() != "cannot apply configmap x in time: starting" {
 			t.Errorf("got %v", err)
 		}
 		f.setDown(true)
 		c.Close()
-		err = c.Apply(within(t, 10*time.Second), objs)
+		_, err = c.Apply(within(t, 10*time.Second), objs)
 		if !fault.Is(err, fault.APITimeout) || !strings.Contains(err.Error(), "connection refused") {
 			t.Errorf("got %v", err)
 		}
-		if err = c.Apply(interrupted(t), objs); !errors.Is(err, errStop) {
+		if _, err = c.Apply(interrupted(t), objs); !errors.Is(err, errStop) {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -194,7 +194,7 @@ func TestApplyStopsSiblings(t *testing.T) {
 		f, c := newFakeAPI(t)
 		f.on("PATCH /api/v1/namespaces/default/configmaps/busy", refuse(503, "ServiceUnavailable", "starting", nil))
 		f.on("PATCH /api/v1/namespaces/default/configmaps/bad", refuse(422, "Invalid", "it is bad", nil))
-		err := c.Apply(within(t, time.Hour), mustDecode(t, "{apiVersion: v1, kind: ConfigMap, metadata: {name: busy}}\n---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: bad}}"))
+		_, err := c.Apply(within(t, time.Hour), mustDecode(t, "{apiVersion: v1, kind: ConfigMap, metadata: {name: busy}}\n---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: bad}}"))
 		if !fault.Is(err, fault.KubernetesRefused) || !strings.Contains(err.Error(), "configmap bad: it is bad") {
 			t.Errorf("got %v", err)
 		}
@@ -217,7 +217,7 @@ func TestApplyCustomResource(t *testing.T) {
 		f.on("PATCH /apis/example.com/v1/namespaces/default/things/b", echo)
 		f.on("PATCH /apis/example.com/v1/worlds/c", echo)
 		for _, o := range []string{"{kind: Thing, apiVersion: example.com/v1, metadata: {name: a}}", "{kind: Thing, apiVersion: example.com/v1, metadata: {name: b}}", "{kind: World, apiVersion: example.com/v1, metadata: {name: c}}"} {
-			if err := c.Apply(within(t, time.Minute), mustDecode(t, "%s", o)); err != nil {
+			if _, err := c.Apply(within(t, time.Minute), mustDecode(t, "%s", o)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -225,7 +225,7 @@ func TestApplyCustomResource(t *testing.T) {
 			t.Errorf("%d look-ups", got)
 		}
 		begun := time.Now()
-		err := c.Apply(within(t, time.Hour), mustDecode(t, "{kind: Other, apiVersion: example.com/v1, metadata: {name: a}}"))
+		_, err := c.Apply(within(t, time.Hour), mustDecode(t, "{kind: Other, apiVersion: example.com/v1, metadata: {name: a}}"))
 		if !fault.Is(err, fault.KubernetesRefused) || !strings.Contains(err.Error(), "the API server knows no kind Other in example.com/v1") {
 			t.Errorf("got %v", err)
 		}

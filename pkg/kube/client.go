@@ -64,6 +64,13 @@ func New(o Options) (*Client, error) {
 	return newClient(config)
 }
 
+// NewForConfig returns a client of the API that a kubeconfig leads to. It does no I/O.
+func NewForConfig(config *rest.Config) (*Client, error) {
+	config = rest.CopyConfig(config)
+	config.QPS, config.UserAgent, config.WarningHandler = -1, fieldManager, rest.NoWarnings{}
+	return newClient(config)
+}
+
 func newClient(config *rest.Config) (*Client, error) {
 	fail := func(err error) (*Client, error) {
 		return nil, fault.Wrap(fault.Internal, err, "cannot make a client of %s", config.Host)

@@ -10,19 +10,21 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/cove-k8s/cove/pkg/fault"
 )
 
 func deployment(s *store, want, updated, available int) object {
 	return s.named("web", object{
-		"spec":   object{"replicas": want, "selector": object{"matchLabels": object{"app": "web"}}},
-		"status": object{"observedGeneration": 2, "replicas": updated, "updatedReplicas": updated, "availableReplicas": available},
+		"spec": object{"replicas": want, "selector": object{"matchLabels": object{"app": "web"}}},
+		"status": object{
+			"observedGeneration": 2, "replicas": updated, "updatedReplicas": updated, "availableReplicas": available, "readyReplicas": available,
+			"conditions": []object{{"type": "Available", "status": map[bool]string{true: "True", false: "False"}[available >= want]}},
+		},
 	})
 }
 
-func TestWaitWorkloads(t *testing.T) {
+func TestWaitReady(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, c := newFakeAPI(t)
 		web, ds := newStore("apps/v1", "Deployment"), newStore("apps/v1", "DaemonSet")
@@ -30,17 +32,17 @@ func TestWaitWorkloads(t *testing.T) {
 		f.on("GET /apis/apps/v1/namespaces/mine/daemonsets", ds.ServeHTTP)
 		time.AfterFunc(1*time.Second, func() { web.put(deployment(web, 2, 2, 1)) })
 		time.AfterFunc(2*time.Second, func() {
-			ds.put(ds.named("ds", object{"status": object{"observedGeneration": 2, "desiredNumberScheduled": 1, "updatedNumberScheduled": 1, "numberAvailable": 1}}))
+			ds.put(ds.named("ds", object{"status": object{"observedGeneration": 2, "desiredNumberScheduled": 1, "currentNumberScheduled": 1, "updatedNumberScheduled": 1, "numberAvailable": 1, "numberReady": 1}}))
 		})
 		time.AfterFunc(3*time.Second, func() { web.put(deployment(web, 2, 2, 2)) })
 		begun, r := time.Now(), &reports{}
-		if err := c.WaitWorkloads(within(t, time.Minute), []Ref{{"Deployment", "mine", "web"}, {"DaemonSet", "mine", "ds"}}, r.add); err != nil {
+		if err := c.WaitReady(within(t, time.Minute), []Ref{{APIVersion: "apps/v1", Kind: "Deployment", Namespace: "mine", Name: "web"}, {APIVersion: "apps/v1", Kind: "DaemonSet", Namespace: "mine", Name: "ds"}}, r.add); err != nil {
 			t.Fatal(err)
 		}
 		if took := time.Since(begun); took != 3*time.Second {
 			t.Errorf("took %s", took)
 		}
-		wantParts(t, r.String(), "daemonset mine/ds (does not exist) and 1 more", "deployment mine/web (1 of 2 pods are available)")
+		wantParts(t, r.String(), "daemonset mine/ds (does not exist) and 1 more", "deployment mine/web (Available: 1/2)")
 		for _, q := range f.seen("deployments") {
 			wantParts(t, q, "fieldSelector=metadata.name%3Dweb")
 		}
@@ -48,7 +50,7 @@ func TestWaitWorkloads(t *testing.T) {
 }
 
 // When time is up, the error has what the pods and their events say.
-func TestWaitWorkloadsEnds(t *testing.T) {
+func TestWaitReadyEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, c := newFakeAPI(t)
 		web := newStore("apps/v1", "Deployment")
@@ -64,9 +66,9 @@ func TestWaitWorkloadsEnds(t *testing.T) {
 		events.put(events.named("e1", object{"reason": "Failed", "message": "new", "lastTimestamp": "2026-01-02T00:00:00Z"}))
 		events.put(events.named("e2", object{"reason": "Failed", "message": "old", "lastTimestamp": "2026-01-01T00:00:00Z"}))
 		f.on("GET /api/v1/namespaces/mine/events", events.ServeHTTP)
-		refs := []Ref{{"Deployment", "mine", "web"}, {"Deployment", "mine", "none"}}
-		err := c.WaitWorkloads(within(t, time.Minute), refs, nil)
-		want := "not every workload became available in time: deployment mine/none: does not exist; deployment mine/web: 0 of 1 pods are available, " +
+		refs := []Ref{{APIVersion: "apps/v1", Kind: "Deployment", Namespace: "mine", Name: "web"}, {APIVersion: "apps/v1", Kind: "Deployment", Namespace: "mine", Name: "none"}}
+		err := c.WaitReady(within(t, time.Minute), refs, nil)
+		want := "not everything became ready in time: deployment mine/none: does not exist; deployment mine/web: Available: 0/1, " +
 			"pod web-1: container web is waiting: ImagePullBackOff Back-off pulling (Failed: new)"
 		if !fault.Is(err, fault.AddonFailed) || !errors.Is(err, context.DeadlineExceeded) || err.Error() != want {
 			t.Errorf("got %v", err)
@@ -78,7 +80,7 @@ func TestWaitWorkloadsEnds(t *testing.T) {
 			wantParts(t, q, "involvedObject.name%3Dweb-1", "type%3DWarning")
 		}
 		before := len(f.seen("/pods"))
-		if err := c.WaitWorkloads(interrupted(t), refs, nil); !errors.Is(err, errStop) {
+		if err := c.WaitReady(interrupted(t), refs, nil); !errors.Is(err, errStop) {
 			t.Errorf("got %v", err)
 		}
 		if after := len(f.seen("/pods")); after != before {
@@ -87,15 +89,15 @@ func TestWaitWorkloadsEnds(t *testing.T) {
 	})
 }
 
-func TestWaitWorkloadsJobFails(t *testing.T) {
+func TestWaitReadyJobFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, c := newFakeAPI(t)
 		jobs := newStore("batch/v1", "Job")
 		jobs.put(jobs.named("setup", object{"status": object{"conditions": []object{{"type": "Failed", "status": "True", "message": "back-off limit reached"}}}}))
 		f.on("GET /apis/batch/v1/namespaces/mine/jobs", jobs.ServeHTTP)
 		begun := time.Now()
-		err := c.WaitWorkloads(within(t, time.Minute), []Ref{{"Job", "mine", "setup"}, {"Job", "mine", "other"}}, nil)
-		if !fault.Is(err, fault.AddonFailed) || !strings.Contains(err.Error(), "job mine/setup: it has failed: back-off limit reached") {
+		err := c.WaitReady(within(t, time.Minute), []Ref{{APIVersion: "batch/v1", Kind: "Job", Namespace: "mine", Name: "setup"}, {APIVersion: "batch/v1", Kind: "Job", Namespace: "mine", Name: "other"}}, nil)
+		if !fault.Is(err, fault.AddonFailed) || !strings.Contains(err.Error(), "job mine/setup: it has failed: ") {
 			t.Errorf("got %v", err)
 		}
 		if took := time.Since(begun); took > time.Second {
@@ -104,51 +106,36 @@ func TestWaitWorkloadsJobFails(t *testing.T) {
 	})
 }
 
-func TestWorkloadLacks(t *testing.T) {
-	for name, tt := range map[string]struct{ manifest, want string }{
-		"deployment done":     {"kind: Deployment\nspec: {replicas: 2}\nstatus: {observedGeneration: 2, replicas: 2, updatedReplicas: 2, availableReplicas: 2}", ""},
-		"deployment default":  {"kind: Deployment\nstatus: {observedGeneration: 2, replicas: 1, updatedReplicas: 1, availableReplicas: 1}", ""},
-		"deployment of none":  {"kind: Deployment\nspec: {replicas: 0}\nstatus: {observedGeneration: 2}", ""},
-		"deployment new":      {"kind: Deployment\nstatus: {observedGeneration: 1, replicas: 1, updatedReplicas: 1, availableReplicas: 1}", "its controller has not seen it yet"},
-		"deployment rolls":    {"kind: Deployment\nspec: {replicas: 2}\nstatus: {observedGeneration: 2, replicas: 3, updatedReplicas: 1, availableReplicas: 2}", "1 of 2 pods are up to date"},
-		"deployment old pods": {"kind: Deployment\nstatus: {observedGeneration: 2, replicas: 2, updatedReplicas: 1, availableReplicas: 1}", "1 of its old pods are still there"},
-		"deployment quota": {"kind: Deployment\nstatus: {observedGeneration: 2, conditions: [{type: ReplicaFailure, status: \"True\", message: quota}, {type: Progressing, status: \"False\", message: deadline}]}",
-			"0 of 1 pods are up to date, quota, deadline"},
-		"daemon set done":     {"kind: DaemonSet\nstatus: {observedGeneration: 2, desiredNumberScheduled: 2, updatedNumberScheduled: 2, numberAvailable: 2}", ""},
-		"daemon set no nodes": {"kind: DaemonSet\nstatus: {observedGeneration: 2}", "0 of 1 pods are up to date"},
-		"daemon set starts":   {"kind: DaemonSet\nstatus: {observedGeneration: 2, desiredNumberScheduled: 2, updatedNumberScheduled: 2, numberAvailable: 1}", "1 of 2 pods are available"},
-		"stateful set done":   {"kind: StatefulSet\nstatus: {observedGeneration: 2, updatedReplicas: 1, availableReplicas: 1}", ""},
-		"stateful set starts": {"kind: StatefulSet\nspec: {replicas: 3}\nstatus: {observedGeneration: 2, updatedReplicas: 3, availableReplicas: 1}", "1 of 3 pods are available"},
-		"job done":            {"kind: Job\nstatus: {conditions: [{type: Complete, status: \"True\"}]}", ""},
-		"job runs":            {"kind: Job\nspec: {completions: 3}\nstatus: {succeeded: 1, conditions: [{type: Failed, status: \"False\"}]}", "1 of 3 completions"},
+func TestLacks(t *testing.T) {
+	for name, tt := range map[string]struct{ manifest, condition, want string }{
+		"deployment of none":  {"apiVersion: apps/v1\nkind: Deployment\nspec: {replicas: 0}\nstatus: {observedGeneration: 2, conditions: [{type: Available, status: \"True\"}]}", "", ""},
+		"deployment new":      {"apiVersion: apps/v1\nkind: Deployment\nstatus: {observedGeneration: 1}", "", "Deployment generation is 2, but latest observed generation is 1"},
+		"deployment stuck":    {"apiVersion: apps/v1\nkind: Deployment\nstatus: {observedGeneration: 2, conditions: [{type: Progressing, status: \"False\", reason: ProgressDeadlineExceeded}]}", "", "Progress deadline exceeded"},
+		"daemon set no nodes": {"apiVersion: apps/v1\nkind: DaemonSet\nstatus: {observedGeneration: 2, desiredNumberScheduled: 0}", "", "no node is chosen for it yet"},
+		"daemon set starts":   {"apiVersion: apps/v1\nkind: DaemonSet\nstatus: {observedGeneration: 2, desiredNumberScheduled: 2, currentNumberScheduled: 2, updatedNumberScheduled: 2, numberAvailable: 1}", "", "Available: 1/2"},
+		"definition":          {"apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nstatus: {conditions: [{type: Established, status: \"True\"}]}", "", ""},
+		"definition new":      {"apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition", "", "Install in progress"},
+		"config map":          {"apiVersion: v1\nkind: ConfigMap", "", ""},
+		"other, ready":        {"apiVersion: example.com/v1\nkind: Thing\nstatus: {conditions: [{type: Ready, status: \"True\"}]}", "", ""},
+		"other, not ready":    {"apiVersion: example.com/v1\nkind: Thing\nstatus: {conditions: [{type: Ready, status: \"False\", message: soon}]}", "", "soon"},
+		"condition":           {"apiVersion: apiregistration.k8s.io/v1\nkind: APIService\nstatus: {conditions: [{type: Available, status: \"True\"}]}", "Available", ""},
+		"condition false":     {"apiVersion: apiregistration.k8s.io/v1\nkind: APIService\nstatus: {conditions: [{type: Available, status: \"False\", reason: MissingEndpoints, message: none}]}", "Available", "not Available: MissingEndpoints none"},
+		"condition not there": {"apiVersion: apiregistration.k8s.io/v1\nkind: APIService", "Available", "not Available yet"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			o := mustDecode(t, "apiVersion: v1\nmetadata: {name: x, generation: 2}\n%s\n", tt.manifest)[0]
-			if got, err := workloadLacks(o); err != nil || got != tt.want {
+			o := mustDecode(t, "%s\nmetadata: {name: x, generation: 2}\n", tt.manifest)[0]
+			if got, err := lacks(o, tt.condition); err != nil || got != tt.want {
 				t.Errorf("got %q, %v; want %q", got, err, tt.want)
 			}
 		})
 	}
-	if _, err := workloadLacks(&unstructured.Unstructured{Object: object{"kind": "Service"}}); err == nil {
-		t.Error("a Service is waited for")
-	}
 }
 
-func TestWorkloadRef(t *testing.T) {
-	for manifest, want := range map[string]string{
-		"{apiVersion: apps/v1, kind: Deployment, metadata: {name: x, namespace: z}}": "deployment z/x",
-		"{apiVersion: apps/v1, kind: DaemonSet, metadata: {name: x}}":                "daemonset default/x",
-		"{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: x}}":              "statefulset default/x",
-		"{apiVersion: batch/v1, kind: Job, metadata: {name: x}}":                     "job default/x",
-		"{apiVersion: batch/v1, kind: CronJob, metadata: {name: x}}":                 "",
-		"{apiVersion: example.com/v1, kind: Deployment, metadata: {name: x}}":        "",
-		"{apiVersion: example.com/v1, kind: Job, metadata: {name: x}}":               "",
-		"{apiVersion: v1, kind: Service, metadata: {name: x}}":                       "",
-	} {
-		ref, ok := WorkloadRef(mustDecode(t, "%s", manifest)[0])
-		if ok != (want != "") || ok && ref.String() != want {
-			t.Errorf("%s: %s, %v", manifest, ref, ok)
-		}
+func TestPending(t *testing.T) {
+	objs := mustDecode(t, "{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}\n---\n{apiVersion: apps/v1, kind: Deployment, metadata: {name: b, namespace: mine}}\n")
+	got := Pending(objs)
+	if len(got) != 1 || got[0].String() != "deployment mine/b" {
+		t.Errorf("got %v", got)
 	}
 }
 
