@@ -20,55 +20,39 @@ import (
 	"github.com/cove-k8s/cove/pkg/kubeadm"
 )
 
-// applyAddons returns the step that applies what every cluster has: DNS and kube-proxy as kubeadm writes them, pod
-// network and storage as the node image brings them. It runs beside kubeadm init, which would do the first two one
-// after the other at its end.
-func applyAddons(nodes []v1alpha1.Node) func(context.Context, *Context) error {
-	return func(ctx context.Context, rc *Context) error {
-		reporter(ctx).Waiting("the manifests")
-		objs, err := manifests(ctx, rc, nodes[0].Name)
-		if err != nil {
-			return err
-		}
-		for _, o := range objs {
-			if ref, ok := kube.WorkloadRef(o); ok {
-				rc.workloads = append(rc.workloads, ref)
-			}
-		}
-		reporter(ctx).Waiting("the API server")
-		if err := await(ctx, rc.apiUp); err != nil {
-			return err
-		}
-		reporter(ctx).Waiting("%d objects", len(objs))
-		return fault.Wrap(fault.AddonFailed, rc.kube.Apply(ctx, objs), "cannot apply the addons")
+// applyCore applies what kubeadm brings to every cluster, DNS and kube-proxy, as kubeadm writes them. It runs beside
+// kubeadm init, which would do these one after the other at its end.
+func applyCore(ctx context.Context, rc *Context) error {
+	reporter(ctx).Waiting("the manifests")
+	objs, err := coreManifests(ctx, rc, controlPlane(rc.Doc).Name)
+	if err != nil {
+		return err
 	}
+	reporter(ctx).Waiting("the API server")
+	if err := await(ctx, rc.apiUp); err != nil {
+		return err
+	}
+	reporter(ctx).Waiting("%d objects", len(objs))
+	applied, err := rc.kube.Apply(ctx, objs)
+	rc.core = kube.Pending(applied)
+	return fault.Wrap(fault.AddonFailed, err, "cannot apply kube-proxy and DNS")
 }
 
-// manifests gathers the objects of all addons, in a fixed order.
-func manifests(ctx context.Context, rc *Context, node string) ([]*unstructured.Unstructured, error) {
+// coreManifests gathers the objects, in a fixed order.
+func coreManifests(ctx context.Context, rc *Context, node string) ([]*unstructured.Unstructured, error) {
 	wanted, err := kubeadm.Addons(rc.initConfig)
 	if err != nil {
 		return nil, err
 	}
-	var dns, proxy, cni, storage []*unstructured.Unstructured
+	rc.kubeadmAddons = wanted
+	var dns, proxy []*unstructured.Unstructured
 	group, ctx := errgroup.WithContext(ctx)
-	rc.addons = wanted
 	if slices.Contains(wanted, "coredns") {
 		group.Go(func() (err error) { dns, err = kubeadmAddon(ctx, rc, node, "coredns"); return })
 	}
 	if slices.Contains(wanted, "kube-proxy") {
 		group.Go(func() (err error) { proxy, err = kubeadmAddon(ctx, rc, node, "kube-proxy"); return })
 	}
-	if !rc.Doc.Cluster.Networking.DisableDefaultCNI {
-		group.Go(func() (err error) {
-			cni, err = imageManifest(ctx, rc, node, "/kind/manifests/default-cni.yaml")
-			return
-		})
-	}
-	group.Go(func() (err error) {
-		storage, err = imageManifest(ctx, rc, node, "/kind/manifests/default-storage.yaml")
-		return
-	})
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
@@ -77,12 +61,9 @@ func manifests(ctx context.Context, rc *Context, node string) ([]*unstructured.U
 			return nil, fault.Wrap(fault.Internal, err, "cannot adapt CoreDNS")
 		}
 	}
-	var objs []*unstructured.Unstructured
-	for _, set := range [][]*unstructured.Unstructured{proxy, cni, dns, storage} {
-		for _, o := range set {
-			directAPI(o, endpointIP(rc.network.Subnet))
-			objs = append(objs, o)
-		}
+	objs := slices.Concat(proxy, dns)
+	for _, o := range objs {
+		directAPI(o, endpointIP(rc.network.Subnet))
 	}
 	return objs, nil
 }
@@ -98,27 +79,20 @@ func kubeadmAddon(ctx context.Context, rc *Context, node, name string) ([]*unstr
 }
 
 // imageManifest returns a manifest of the node image. As kind does, it fills in the pod subnet.
-func imageManifest(ctx context.Context, rc *Context, node, path string) ([]*unstructured.Unstructured, error) {
-	data, err := rc.Engine.ReadFile(ctx, node, path)
+func imageManifest(ctx context.Context, e engine.Access, node, image, podSubnet, path string) ([]byte, error) {
+	data, err := e.ReadFile(ctx, node, path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fault.New(fault.ImageBroken, "image %s is no node image: it has no %s", rc.images[node].ref, path)
+		return nil, fault.New(fault.ImageBroken, "image %s is no node image: it has no %s", image, path)
 	}
 	if err != nil {
 		return nil, err
 	}
-	broken := func(err error) error {
-		return fault.Wrap(fault.ImageBroken, err, "%s of image %s cannot be read", path, rc.images[node].ref)
-	}
-	t, err := template.New(path).Parse(string(data))
-	if err != nil {
-		return nil, broken(err)
-	}
 	var out bytes.Buffer
-	if err := t.Execute(&out, struct{ PodSubnet string }{rc.Doc.Cluster.Networking.PodSubnet}); err != nil {
-		return nil, broken(err)
+	t, err := template.New(path).Parse(string(data))
+	if err == nil {
+		err = t.Execute(&out, struct{ PodSubnet string }{podSubnet})
 	}
-	objs, err := kube.Decode(out.Bytes())
-	return objs, broken(err)
+	return out.Bytes(), fault.Wrap(fault.ImageBroken, err, "%s of image %s cannot be read", path, image)
 }
 
 // quickDNS adapts kubeadm's CoreDNS to a small cluster: one replica where there is one node to run on, and a probe

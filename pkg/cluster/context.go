@@ -6,24 +6,27 @@ import (
 	"sync"
 	"time"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/rest"
 
+	"github.com/cove-k8s/cove/pkg/addon"
 	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
 	"github.com/cove-k8s/cove/pkg/engine"
 	"github.com/cove-k8s/cove/pkg/event"
 	"github.com/cove-k8s/cove/pkg/kube"
-	"github.com/cove-k8s/cove/pkg/kubeadm"
+	"github.com/cove-k8s/cove/pkg/pki"
+	"github.com/cove-k8s/cove/pkg/profile"
 )
 
 // Kube is what the steps need of a cluster's API. *kube.Client is it.
 type Kube interface {
+	addon.API
 	WaitAPI(ctx context.Context, report func(string)) error
-	Apply(ctx context.Context, objs []*unstructured.Unstructured) error
 	CreateNodeObject(ctx context.Context, name string, podCIDR netip.Prefix, labels map[string]string) error
 	WaitNodesReady(ctx context.Context, names []string, report func(string)) error
-	WaitWorkloads(ctx context.Context, refs []kube.Ref, report func(string)) error
 	Nodes(ctx context.Context) ([]kube.NodeInfo, error)
 	Pods(ctx context.Context) ([]kube.PodInfo, error)
+	Services(ctx context.Context) ([]kube.ServiceInfo, error)
+	Version(ctx context.Context) (string, error)
 	Evidence(ctx context.Context, dir string) error
 }
 
@@ -34,9 +37,16 @@ type Deps struct {
 	Now     func() time.Time
 	// Connect makes a client of a cluster's API, without I/O.
 	Connect func(kube.Options) (Kube, error)
+	// ConnectConfig makes a client of the API that a kubeconfig leads to, without I/O.
+	ConnectConfig func(*rest.Config) (Kube, error)
 	// EnsureImage gets the image of that name onto the engine, or chooses one for the Kubernetes version where the name is
 	// empty, and says which and why.
 	EnsureImage func(ctx context.Context, e engine.Engine, rep *event.Reporter, name, version string) (engine.Image, error)
+	// EnsureAddonImage finds a way for an addon's image to get into nodes: from is the engine's name of it, which LoadImages
+	// loads, or empty where the nodes pull it.
+	EnsureAddonImage func(ctx context.Context, e engine.Engine, rep *event.Reporter, img profile.Image) (from string, err error)
+	// LoadImages loads images of the engine into nodes: from the engine's names, to the names by which pods know them.
+	LoadImages func(ctx context.Context, e engine.Engine, nodes []engine.Node, images map[string]string, rep *event.Reporter) error
 	// Preflight checks the host before anything is made; nil checks nothing.
 	Preflight Preflight
 	// Kubeconfig is the file that was asked for; empty: as kubectl finds it.
@@ -49,6 +59,7 @@ type Deps struct {
 type Context struct {
 	Deps
 	Doc     v1alpha1.Cluster
+	Addons  []addon.Instance // in the order in which they are applied
 	Options CreateOptions
 
 	mu   sync.Mutex // guards info
@@ -56,15 +67,17 @@ type Context struct {
 
 	images  map[string]nodeImage // by node name
 	network engine.Network
-	ca      *kubeadm.CA
+	ca      *pki.CA
 	token   string
 
-	initConfig []byte        // kubeadm's, of the control plane
-	addons     []string      // those of kubeadm's that the document wants
-	kube       Kube          // set before apiUp is closed
-	apiUp      chan struct{} // closed when the API answers
-	initOK     chan struct{} // closed when kubeadm init is through
-	workloads  []kube.Ref    // what the addons consist of
+	initConfig    []byte        // kubeadm's, of the control plane
+	kubeadmAddons []string      // those of kubeadm's that the document wants
+	kube          Kube          // set before apiUp is closed
+	apiUp         chan struct{} // closed when the API answers
+	initOK        chan struct{} // closed when kubeadm init is through
+	core          []kube.Ref    // what kubeadm's addons consist of
+	progress      map[string]*addonProgress
+	manager       func() *addon.Manager // of the cluster's addons; without an API until apiUp is closed
 }
 
 // Name returns the cluster's name.

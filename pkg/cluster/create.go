@@ -3,9 +3,11 @@ package cluster
 import (
 	"time"
 
+	"github.com/cove-k8s/cove/pkg/addon"
 	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
 	"github.com/cove-k8s/cove/pkg/engine"
 	"github.com/cove-k8s/cove/pkg/fault"
+	"github.com/cove-k8s/cove/pkg/profile"
 )
 
 // WaitLevel says what create waits for before it returns.
@@ -40,13 +42,17 @@ type CreateOptions struct {
 	SkipKubeconfig, KeepContext bool
 }
 
-// PlanCreate returns the plan that makes the cluster of a complete, valid document. It does no I/O.
-func PlanCreate(doc v1alpha1.Cluster, o CreateOptions) Plan {
+// PlanCreate returns the plan that makes the cluster of a complete, valid document, with its addons in the order in which
+// they are applied. It does no I/O.
+func PlanCreate(doc v1alpha1.Cluster, addons []addon.Instance, o CreateOptions) Plan {
 	nodes := nodesOf(doc)
 	prepare := Stage{Name: "prepare", Steps: []Step{
 		step{"host", "Check the engine and its host", checkHost},
 		step{"image", "Get the node image" + imageTitle(doc), ensureImages},
 	}}
+	for _, a := range withImages(addons) {
+		prepare.Steps = append(prepare.Steps, step{"images/" + a.Name(), "Get the images of " + a.Name(), ensureAddonImages(a)})
+	}
 	network := Stage{Name: "network", Timed: true, Steps: []Step{
 		undoableStep{step{"network", "Create network " + networkName(doc.Name), createNetwork}, removeNetwork},
 	}}
@@ -58,14 +64,20 @@ func PlanCreate(doc v1alpha1.Cluster, o CreateOptions) Plan {
 			bootstrap.Steps = append(bootstrap.Steps,
 				step{"kubeadm/" + n.Name, "Bootstrap the control plane on " + n.Name, initControlPlane(n)},
 				step{"api", "Reach the API server", waitAPI},
-				step{"addons", "Apply " + addonTitle(doc), applyAddons(nodes)})
+				step{"core", "Apply " + coreTitle(doc), applyCore})
 		} else {
 			bootstrap.Steps = append(bootstrap.Steps,
 				step{"kubeadm/" + n.Name, "Join " + n.Name, joinWorker(n)})
 		}
 	}
+	for _, a := range withImages(addons) {
+		bootstrap.Steps = append(bootstrap.Steps, step{"load/" + a.Name(), "Load the images of " + a.Name() + " into the nodes", loadAddonImages(a)})
+	}
+	for _, a := range addons {
+		bootstrap.Steps = append(bootstrap.Steps, step{"addon/" + a.Name(), "Apply " + addonTitle(a), applyAddon(a)})
+	}
 	plan := Plan{Cluster: doc.Name, Stages: []Stage{prepare, network, containers, bootstrap}}
-	if ready := readyStage(doc, nodes, o.Wait); len(ready.Steps) > 0 {
+	if ready := readyStage(doc, nodes, addons, o.Wait); len(ready.Steps) > 0 {
 		plan.Stages = append(plan.Stages, ready)
 	}
 	handover := Stage{Name: "handover", Timed: true, Steps: []Step{
@@ -83,17 +95,20 @@ func PlanCreate(doc v1alpha1.Cluster, o CreateOptions) Plan {
 }
 
 // readyStage returns the steps that wait for what the level asks.
-func readyStage(doc v1alpha1.Cluster, nodes []v1alpha1.Node, level WaitLevel) Stage {
+func readyStage(doc v1alpha1.Cluster, nodes []v1alpha1.Node, addons []addon.Instance, level WaitLevel) Stage {
 	stage := Stage{Name: "ready", Timed: true}
-	// Without a CNI of cove's no node gets Ready, until the user applies one.
-	if level == WaitNone || level == WaitAPI || doc.Cluster.Networking.DisableDefaultCNI {
+	// Without a CNI no node gets Ready, until the user applies one.
+	if level == WaitNone || level == WaitAPI || noCNI(doc) {
 		return stage
 	}
 	stage.Steps = append(stage.Steps, step{"ready/nodes", "Every node is Ready", waitNodes(nodes)})
 	if level == WaitNodes {
 		return stage
 	}
-	stage.Steps = append(stage.Steps, step{"ready/addons", "Every addon is Available", waitAddons})
+	stage.Steps = append(stage.Steps, step{"ready/core", "kube-proxy and DNS are Available", waitCore})
+	for _, a := range addons {
+		stage.Steps = append(stage.Steps, step{"ready/addon/" + a.Name(), title(a.Name()) + " is Available", waitAddon(a)})
+	}
 	if kubeProxyMode(doc) != "none" {
 		for _, n := range nodes {
 			stage.Steps = append(stage.Steps, step{"ready/dns/" + n.Name, "DNS answers on " + n.Name, waitDNS(n)})
@@ -109,15 +124,16 @@ func imageTitle(doc v1alpha1.Cluster) string {
 	return " for Kubernetes " + doc.KubernetesVersion
 }
 
-func addonTitle(doc v1alpha1.Cluster) string {
-	title := "DNS and storage"
-	if !doc.Cluster.Networking.DisableDefaultCNI {
-		title = "pod network, " + title
+func coreTitle(doc v1alpha1.Cluster) string {
+	if kubeProxyMode(doc) == "none" {
+		return "DNS"
 	}
-	if kubeProxyMode(doc) != "none" {
-		title = "kube-proxy, " + title
-	}
-	return title
+	return "kube-proxy and DNS"
+}
+
+// noCNI reports whether the pod network is left to the user.
+func noCNI(doc v1alpha1.Cluster) bool {
+	return doc.CNI == profile.NoCNI || doc.CNI == "" && doc.Cluster.Networking.DisableDefaultCNI
 }
 
 func kubeProxyMode(doc v1alpha1.Cluster) string { return string(doc.Cluster.Networking.KubeProxyMode) }

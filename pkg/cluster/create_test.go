@@ -3,10 +3,12 @@ package cluster_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,6 +19,7 @@ import (
 	"github.com/cove-k8s/cove/pkg/engine/enginetest"
 	"github.com/cove-k8s/cove/pkg/event"
 	"github.com/cove-k8s/cove/pkg/fault"
+	"github.com/cove-k8s/cove/pkg/profile"
 )
 
 const nodeImage = "cove-node:" + clustertest.Version
@@ -24,8 +27,11 @@ const nodeImage = "cove-node:" + clustertest.Version
 // setup is a world without clusters, and a machine of its own to run cove on.
 type setup struct {
 	*clustertest.World
-	deps cluster.Deps
-	log  *recorder
+	t      *testing.T
+	mu     sync.Mutex
+	loaded []string // images, by the names that pods use
+	deps   cluster.Deps
+	log    *recorder
 }
 
 // recorder keeps the events of a run.
@@ -37,10 +43,19 @@ func newSetup(t *testing.T) *setup {
 	t.Helper()
 	fake := enginetest.NewFake()
 	clustertest.AddNodeImage(fake, nodeImage, true)
-	s := &setup{World: clustertest.New(fake), log: &recorder{}}
+	s := &setup{World: clustertest.New(fake), t: t, log: &recorder{}}
 	dir := t.TempDir()
 	s.deps = cluster.Deps{
-		Engine: fake, Now: time.Now, Connect: s.Connect,
+		Engine: fake, Now: time.Now, Connect: s.Connect, ConnectConfig: s.ConnectConfig,
+		EnsureAddonImage: func(_ context.Context, _ engine.Engine, _ *event.Reporter, img profile.Image) (string, error) {
+			return "cove.dev/" + img.Build, s.Fail["EnsureAddonImage"]
+		},
+		LoadImages: func(_ context.Context, _ engine.Engine, _ []engine.Node, images map[string]string, _ *event.Reporter) error {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.loaded = append(s.loaded, slices.Collect(maps.Keys(images))...)
+			return s.Fail["LoadImages"]
+		},
 		EnsureImage: func(ctx context.Context, e engine.Engine, _ *event.Reporter, name, _ string) (engine.Image, error) {
 			if name == "" {
 				name = nodeImage
@@ -60,7 +75,7 @@ func (s *setup) run() cluster.Deps {
 }
 
 func (s *setup) create(ctx context.Context, doc v1alpha1.Cluster, o cluster.CreateOptions) error {
-	_, err := cluster.Create(ctx, s.run(), doc, o)
+	_, err := cluster.Create(ctx, s.run(), doc, instances(s.t, doc), o)
 	return err
 }
 
@@ -177,7 +192,7 @@ func TestInterruptAtEveryOperation(t *testing.T) {
 func TestEveryCallOfTheAPIFailing(t *testing.T) {
 	for call, code := range map[string]fault.Code{
 		"WaitAPI": fault.APITimeout, "Apply": fault.AddonFailed, "CreateNodeObject": fault.KubernetesRefused,
-		"WaitNodesReady": fault.NotReady, "WaitWorkloads": fault.AddonFailed,
+		"WaitNodesReady": fault.NotReady, "WaitReady": fault.AddonFailed,
 	} {
 		s := newSetup(t)
 		s.Fail[call] = errors.New("injected")
@@ -214,7 +229,7 @@ func TestKubeadmFailing(t *testing.T) {
 // A wait that does not end within the time limit is an error of its own, with what was waited for.
 func TestTimeout(t *testing.T) {
 	s := newSetup(t)
-	s.Fail["WaitWorkloads"] = &clustertest.HangError{}
+	s.Fail["WaitReady"] = &clustertest.HangError{}
 	err := s.create(t.Context(), document(t, "dev", 0), cluster.CreateOptions{Timeout: 200 * time.Millisecond})
 	if r := fault.ReportOf(err); r.Exit != fault.ExitKubernetes || !strings.Contains(r.Message, "200ms") {
 		t.Errorf("%+v", r)

@@ -36,6 +36,11 @@ func earlyFiles(ctx context.Context, rc *Context, n v1alpha1.Node, index int) ([
 		server := fmt.Sprintf("https://%s:%d", endpointName(rc.Name()), apiServerPort)
 		files = append(files, engine.File{Path: discoveryConf, Mode: 0o644, Data: kubeadm.Discovery(server, rc.ca.CertPEM())})
 	}
+	serving, err := kubeletFiles(rc, n, index)
+	if err != nil {
+		return nil, err
+	}
+	files = append(files, serving...)
 	if rc.images[n.Name].native() && !rc.Doc.Cluster.Networking.DisableDefaultCNI {
 		subnet, err := podSubnet(rc.Doc)
 		if err != nil {
@@ -59,6 +64,21 @@ func earlyFiles(ctx context.Context, rc *Context, n v1alpha1.Node, index int) ([
 		files = append(files, engine.File{Path: containerdToml, Mode: 0o644, Data: merged})
 	}
 	return files, nil
+}
+
+// kubeletFiles are the key and the certificate by which a kubelet serves, where it looks for them
+// (https://kubernetes.io/docs/reference/access-authn-authz/kubelet-tls-bootstrapping/#certificate-rotation): of the
+// cluster's CA, so that who reads metrics or logs can verify the kubelet, which signs one for itself otherwise.
+func kubeletFiles(rc *Context, n v1alpha1.Node, index int) ([]engine.File, error) {
+	ip := nodeIP(rc.network.Subnet, nodesOf(rc.Doc), index)
+	cert, key, err := rc.ca.ServingCert([]string{"system:nodes"}, []string{n.Name, "localhost"}, []netip.Addr{ip, netip.AddrFrom4([4]byte{127, 0, 0, 1})}, 0)
+	if err != nil {
+		return nil, fault.Wrap(fault.Internal, err, "cannot make a certificate for node %s", n.Name)
+	}
+	return []engine.File{
+		{Path: "/var/lib/kubelet/pki/kubelet.crt", Mode: 0o644, Data: cert},
+		{Path: "/var/lib/kubelet/pki/kubelet.key", Mode: 0o600, Data: key},
+	}, nil
 }
 
 // cniConfig is the pod network's configuration of a node: the file that cove's flannel would write once it runs, so

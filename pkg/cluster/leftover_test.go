@@ -32,7 +32,7 @@ func (s *setup) killed(t *testing.T, n int) {
 	t.Helper()
 	s.Engine.FailAt(n, errors.New("killed"))
 	d := s.run()
-	if _, err := cluster.Create(t.Context(), d, document(t, "dev", 1), cluster.CreateOptions{Retain: true}); err == nil {
+	if _, err := cluster.Create(t.Context(), d, document(t, "dev", 1), instances(t, document(t, "dev", 1)), cluster.CreateOptions{Retain: true}); err == nil {
 		t.Fatalf("operation %d does not matter", n)
 	}
 	runs := filepath.Join(s.deps.StateDir, "runs")
@@ -105,7 +105,7 @@ func TestBusy(t *testing.T) {
 	s.OnCall = func(name string) {
 		if name == "WaitNodesReady" {
 			ctx := context.Background()
-			_, err := cluster.Create(ctx, s.run(), document(t, "dev", 0), cluster.CreateOptions{})
+			_, err := cluster.Create(ctx, s.run(), document(t, "dev", 0), instances(t, document(t, "dev", 0)), cluster.CreateOptions{})
 			during = append(during, err, cluster.Delete(ctx, s.run(), "dev"))
 		}
 	}

@@ -37,17 +37,17 @@ func waitNodes(nodes []v1alpha1.Node) func(context.Context, *Context) error {
 	}
 }
 
-func waitAddons(ctx context.Context, rc *Context) error {
+func waitCore(ctx context.Context, rc *Context) error {
 	rep := reporter(ctx)
-	err := rc.kube.WaitWorkloads(ctx, rc.workloads, func(s string) { rep.Waiting("%s", s) })
-	return fault.Wrap(fault.AddonFailed, err, "the addons did not become available")
+	err := rc.kube.WaitReady(ctx, rc.core, func(s string) { rep.Waiting("%s", s) })
+	return fault.Wrap(fault.AddonFailed, err, "kube-proxy and DNS did not become available")
 }
 
 // waitDNS returns the step that asks the cluster's DNS from within the node until it answers.
 func waitDNS(n v1alpha1.Node) func(context.Context, *Context) error {
 	return func(ctx context.Context, rc *Context) error {
 		for _, needed := range []string{"coredns", "kube-proxy"} {
-			if !slices.Contains(rc.addons, needed) {
+			if !slices.Contains(rc.kubeadmAddons, needed) {
 				return event.Skip("the document leaves out %s", needed)
 			}
 		}

@@ -5,16 +5,18 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/cove-k8s/cove/pkg/addon"
 	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
 	"github.com/cove-k8s/cove/pkg/engine"
 	"github.com/cove-k8s/cove/pkg/event"
 	"github.com/cove-k8s/cove/pkg/fault"
 	"github.com/cove-k8s/cove/pkg/kubeadm"
+	"github.com/cove-k8s/cove/pkg/pki"
 )
 
-// Create makes the cluster of a complete, valid document. It returns the closing message. Where a cluster of that name
+// Create makes the cluster of a complete, valid document with its addons, in the order in which they are applied. It returns the closing message. Where a cluster of that name
 // exists it fails with ClusterExists; what a run that was cut off left of it is removed first.
-func Create(ctx context.Context, d Deps, doc v1alpha1.Cluster, o CreateOptions) (string, error) {
+func Create(ctx context.Context, d Deps, doc v1alpha1.Cluster, addons []addon.Instance, o CreateOptions) (string, error) {
 	unlock, err := lock(d.StateDir, doc.Name)
 	if err != nil {
 		return "", err
@@ -24,25 +26,35 @@ func Create(ctx context.Context, d Deps, doc v1alpha1.Cluster, o CreateOptions) 
 		o.Timeout = DefaultTimeout
 	}
 	begun := d.Now()
-	rc, err := newContext(d, doc, o)
+	rc, err := newContext(d, doc, addons, o)
 	if err != nil {
 		return "", err
 	}
 	runner := Runner{Timeout: o.Timeout, Retain: o.Retain, Evidence: saveEvidence}
-	if err := runner.Run(ctx, PlanCreate(doc, o), rc); err != nil {
+	if err := runner.Run(ctx, PlanCreate(doc, addons, o), rc); err != nil {
 		return "", err
 	}
 	return closing(doc, o, d.Now().Sub(begun)), nil
 }
 
 // newContext makes what the steps share, with keys and a token that no other cluster has.
-func newContext(d Deps, doc v1alpha1.Cluster, o CreateOptions) (*Context, error) {
+func newContext(d Deps, doc v1alpha1.Cluster, addons []addon.Instance, o CreateOptions) (*Context, error) {
 	rc := &Context{
-		Deps: d, Doc: doc, Options: o, images: map[string]nodeImage{},
-		apiUp: make(chan struct{}), initOK: make(chan struct{}),
+		Deps: d, Doc: doc, Addons: addons, Options: o, images: map[string]nodeImage{},
+		apiUp: make(chan struct{}), initOK: make(chan struct{}), progress: map[string]*addonProgress{},
+	}
+	for _, a := range addons {
+		rc.progress[a.Name()] = newProgress(a)
+	}
+	rc.manager = func() *addon.Manager {
+		image := rc.images[controlPlane(doc).Name].ref
+		if rc.kube == nil { // an interface that holds nothing must not become one that holds a nil
+			return newManager(d, nil, doc, rc.network.Subnet, image)
+		}
+		return newManager(d, rc.kube, doc, rc.network.Subnet, image)
 	}
 	var err error
-	if rc.ca, err = kubeadm.NewCA(d.Now()); err != nil {
+	if rc.ca, err = pki.NewCA(pki.Kubernetes, d.Now()); err != nil {
 		return nil, fault.Wrap(fault.Internal, err, "cannot make the cluster's CA")
 	}
 	if rc.token, err = kubeadm.NewToken(); err != nil {
@@ -127,7 +139,7 @@ func closing(doc v1alpha1.Cluster, o CreateOptions, took time.Duration) string {
 	if what == "" {
 		what = "is usable"
 	}
-	if doc.Cluster.Networking.DisableDefaultCNI {
+	if noCNI(doc) {
 		what = "waits for its CNI"
 	}
 	next := fmt.Sprintf("cove kubectl --name %s -- get nodes", doc.Name)

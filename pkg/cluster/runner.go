@@ -20,8 +20,8 @@ const undoTimeout = 60 * time.Second
 type Runner struct {
 	// Timeout bounds the timed stages together; 0 is no bound.
 	Timeout time.Duration
-	// Retain keeps what a failed run made.
-	Retain bool
+	// Retain keeps what a failed run made; Quiet says nothing of it, because the next run goes on from there.
+	Retain, Quiet bool
 	// Evidence, if set, is called when a run has failed, before anything is undone. It returns where it put what it found.
 	Evidence func(ctx context.Context, rc *Context, cause error) (path string, err error)
 }
@@ -120,6 +120,9 @@ func (r Runner) fail(ctx context.Context, rc *Context, begun []Stage, cause erro
 		case path != "":
 			rc.Emitter.Warn("", "the evidence is in %s", path)
 		}
+	}
+	if r.Retain && r.Quiet {
+		return cause
 	}
 	if r.Retain {
 		rc.Emitter.Warn(fmt.Sprintf("`cove delete %s` removes it", rc.Name()), "what the run made is kept, as asked")

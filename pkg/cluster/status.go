@@ -6,17 +6,28 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cove-k8s/cove/pkg/addon"
 	"github.com/cove-k8s/cove/pkg/engine"
 	"github.com/cove-k8s/cove/pkg/kube"
 )
 
 // Status is a cluster as it is now.
 type Status struct {
-	Summary  `yaml:",inline"`
-	APIUp    bool         `json:"apiUp" yaml:"apiUp"`
-	Usable   bool         `json:"usable" yaml:"usable"` // every node Ready, every pod of kube-system's running
-	Nodes    []NodeStatus `json:"nodes" yaml:"nodes"`
-	Problems []string     `json:"problems,omitempty" yaml:"problems,omitempty"` // what keeps it from being usable
+	Summary `yaml:",inline"`
+	APIUp   bool         `json:"apiUp" yaml:"apiUp"`
+	Usable  bool         `json:"usable" yaml:"usable"` // every node Ready, every pod of kube-system's running
+	Nodes   []NodeStatus `json:"nodes" yaml:"nodes"`
+	Addons  []AddonState `json:"addons,omitempty" yaml:"addons,omitempty"`
+	// LoadBalancers are the Services that a load balancer serves, or is to.
+	LoadBalancers []ServiceAddress `json:"loadBalancers,omitempty" yaml:"loadBalancers,omitempty"`
+	Problems      []string         `json:"problems,omitempty" yaml:"problems,omitempty"` // what keeps it from being usable
+}
+
+// AddonState is an addon in brief.
+type AddonState struct {
+	Name    string       `json:"name" yaml:"name"`
+	Version string       `json:"version,omitempty" yaml:"version,omitempty"`
+	Health  addon.Health `json:"health" yaml:"health"`
 }
 
 // NodeStatus is a node as engine and Kubernetes see it.
@@ -122,7 +133,23 @@ func addKubernetes(ctx context.Context, d Deps, info engine.Info, f found, s *St
 			s.Problems = append(s.Problems, fmt.Sprintf("pod %s/%s: %s", p.Namespace, p.Name, p.Reason))
 		}
 	}
-	return nil
+	if s.LoadBalancers, err = loadBalancers(ctx, client, info); err != nil {
+		return err
+	}
+	return addAddons(ctx, d, client, s)
+}
+
+// addAddons adds how the addons are.
+func addAddons(ctx context.Context, d Deps, client Kube, s *Status) error {
+	m := addon.Manager{API: client, Now: d.Now}
+	all, err := m.Health(ctx)
+	for _, a := range all {
+		s.Addons = append(s.Addons, AddonState{Name: a.Name, Version: a.Version, Health: a.Health})
+		if a.Health != addon.Healthy {
+			s.Problems = append(s.Problems, fmt.Sprintf("addon %s is %s: %s", a.Name, a.Health, strings.Join(a.Problems, "; ")))
+		}
+	}
+	return err
 }
 
 // systemNamespace reports whether cove or kubeadm put the namespace's pods there; a user's own are the user's affair.

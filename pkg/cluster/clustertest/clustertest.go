@@ -16,8 +16,10 @@ import (
 
 	"golang.org/x/net/dns/dnsmessage"
 
+	"github.com/cove-k8s/cove/pkg/addon/addontest"
 	"github.com/cove-k8s/cove/pkg/engine"
 	"github.com/cove-k8s/cove/pkg/engine/enginetest"
+	"github.com/cove-k8s/cove/pkg/kube"
 )
 
 // Version is the Kubernetes version of the images that AddNodeImage makes.
@@ -33,8 +35,13 @@ type World struct {
 	// OnExec, if set, runs the commands that it wants to: it returns false for the others.
 	OnExec func(node string, cmd engine.Command) (bool, error)
 
+	// Late says what objects lack to be ready, as addontest.API.Late; Services are what there is of them.
+	Late     map[string]string
+	Services []kube.ServiceInfo
+
 	mu      sync.Mutex
 	applied []string
+	objects map[string]*addontest.API // by the cluster's CA
 }
 
 // New gives the engine nodes that do something.

@@ -34,6 +34,10 @@ func (w *World) ctr(node string, cmd engine.Command) error {
 		return nil
 	case strings.HasPrefix(args, "--namespace=k8s.io images import") && strings.HasSuffix(args, " -"):
 		return w.importImages(node, cmd)
+	case strings.HasPrefix(args, "--namespace=k8s.io images tag --force "):
+		return w.tagImage(node, cmd)
+	case args == "version":
+		return nil
 	}
 	fmt.Fprintln(cmd.Stderr, "ctr: unknown command: "+args)
 	return &engine.ExitError{Code: 1}
@@ -72,6 +76,8 @@ func (w *World) importImages(node string, cmd engine.Command) error {
 		fmt.Fprintln(cmd.Stderr, "ctr: unrecognized image format")
 		return &engine.ExitError{Code: 1}
 	}
+	w.mu.Lock() // several may be imported at once
+	defer w.mu.Unlock()
 	images, err := w.nodeImages(node)
 	if err != nil {
 		return err
@@ -84,6 +90,27 @@ func (w *World) importImages(node string, cmd engine.Command) error {
 			images[wholeName(tag)] = target
 		}
 	}
+	data, err := json.Marshal(images)
+	if err != nil {
+		return err
+	}
+	return w.Engine.DefaultExec(node, engine.Command{Args: []string{"write", imagesFile, string(data)}})
+}
+
+// tagImage gives an image that a node has one more name.
+func (w *World) tagImage(node string, cmd engine.Command) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	images, err := w.nodeImages(node)
+	if err != nil {
+		return err
+	}
+	from, to := cmd.Args[len(cmd.Args)-2], cmd.Args[len(cmd.Args)-1]
+	if images[from] == "" {
+		fmt.Fprintf(cmd.Stderr, "ctr: image %q: not found\n", from)
+		return &engine.ExitError{Code: 1}
+	}
+	images[to] = images[from]
 	data, err := json.Marshal(images)
 	if err != nil {
 		return err

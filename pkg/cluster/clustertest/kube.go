@@ -8,9 +8,12 @@ import (
 	"path/filepath"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/clientcmd/api"
 
+	"github.com/cove-k8s/cove/pkg/addon/addontest"
 	"github.com/cove-k8s/cove/pkg/cluster"
 	"github.com/cove-k8s/cove/pkg/engine"
 	"github.com/cove-k8s/cove/pkg/fault"
@@ -42,11 +45,35 @@ func (w *World) call(name string) error {
 	return w.Fail[name]
 }
 
+// ConnectConfig returns the API of a cluster that cove did not make, by the host of its configuration. It is a
+// cluster.Deps.ConnectConfig.
+func (w *World) ConnectConfig(c *rest.Config) (cluster.Kube, error) {
+	if err := w.call("Connect"); err != nil {
+		return nil, err
+	}
+	return &fakeAPI{world: w, ca: []byte(c.Host)}, nil
+}
+
+// Objects returns what the API has of the cluster of that CA, or of that host.
+func (w *World) Objects(ca []byte) *addontest.API {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.objects == nil {
+		w.objects = map[string]*addontest.API{}
+	}
+	if w.objects[string(ca)] == nil {
+		w.objects[string(ca)] = &addontest.API{Late: w.Late}
+	}
+	return w.objects[string(ca)]
+}
+
 // fakeAPI is the API of a cluster.
 type fakeAPI struct {
 	world *World
 	ca    []byte
 }
+
+func (a *fakeAPI) objects() *addontest.API { return a.world.Objects(a.ca) }
 
 var _ cluster.Kube = (*fakeAPI)(nil)
 
@@ -80,16 +107,74 @@ func (a *fakeAPI) WaitAPI(ctx context.Context, report func(string)) error {
 	return a.wait(ctx, "WaitAPI")
 }
 
-func (a *fakeAPI) Apply(ctx context.Context, objs []*unstructured.Unstructured) error {
+func (a *fakeAPI) Apply(ctx context.Context, objs []*unstructured.Unstructured) ([]*unstructured.Unstructured, error) {
 	if err := a.wait(ctx, "Apply"); err != nil {
-		return err
+		return nil, err
 	}
 	a.world.mu.Lock()
-	defer a.world.mu.Unlock()
 	for _, o := range objs {
 		a.world.applied = append(a.world.applied, o.GetKind()+" "+o.GetNamespace()+"/"+o.GetName())
 	}
-	return nil
+	a.world.mu.Unlock()
+	return a.objects().Apply(ctx, objs)
+}
+
+func (a *fakeAPI) DryRun(ctx context.Context, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	if err := a.wait(ctx, "DryRun"); err != nil {
+		return nil, err
+	}
+	return a.objects().DryRun(ctx, o)
+}
+
+func (a *fakeAPI) Get(ctx context.Context, r kube.Ref) (*unstructured.Unstructured, error) {
+	if err := a.wait(ctx, "Get"); err != nil {
+		return nil, err
+	}
+	return a.objects().Get(ctx, r)
+}
+
+func (a *fakeAPI) Create(ctx context.Context, o *unstructured.Unstructured) (*unstructured.Unstructured, bool, error) {
+	if err := a.wait(ctx, "Create"); err != nil {
+		return nil, false, err
+	}
+	return a.objects().Create(ctx, o)
+}
+
+func (a *fakeAPI) List(ctx context.Context, kinds []schema.GroupKind, selector string) ([]*unstructured.Unstructured, error) {
+	if err := a.wait(ctx, "List"); err != nil {
+		return nil, err
+	}
+	return a.objects().List(ctx, kinds, selector)
+}
+
+func (a *fakeAPI) Delete(ctx context.Context, objs []*unstructured.Unstructured, report func(string)) error {
+	if err := a.wait(ctx, "Delete"); err != nil {
+		return err
+	}
+	return a.objects().Delete(ctx, objs, report)
+}
+
+func (a *fakeAPI) WaitReady(ctx context.Context, refs []kube.Ref, report func(string)) error {
+	report("the workloads")
+	if err := a.wait(ctx, "WaitReady"); err != nil {
+		return err
+	}
+	return a.objects().WaitReady(ctx, refs, report)
+}
+
+func (a *fakeAPI) Lacks(ctx context.Context, refs []kube.Ref) (map[kube.Ref]string, error) {
+	if err := a.wait(ctx, "Lacks"); err != nil {
+		return nil, err
+	}
+	return a.objects().Lacks(ctx, refs)
+}
+
+func (a *fakeAPI) Services(ctx context.Context) ([]kube.ServiceInfo, error) {
+	return a.world.Services, a.wait(ctx, "Services")
+}
+
+func (a *fakeAPI) Version(ctx context.Context) (string, error) {
+	return Version, a.wait(ctx, "Version")
 }
 
 func (a *fakeAPI) CreateNodeObject(ctx context.Context, _ string, _ netip.Prefix, _ map[string]string) error {
@@ -99,11 +184,6 @@ func (a *fakeAPI) CreateNodeObject(ctx context.Context, _ string, _ netip.Prefix
 func (a *fakeAPI) WaitNodesReady(ctx context.Context, _ []string, report func(string)) error {
 	report("the kubelets")
 	return a.wait(ctx, "WaitNodesReady")
-}
-
-func (a *fakeAPI) WaitWorkloads(ctx context.Context, _ []kube.Ref, report func(string)) error {
-	report("the workloads")
-	return a.wait(ctx, "WaitWorkloads")
 }
 
 // Nodes returns the nodes whose containers run, all of them Ready.
