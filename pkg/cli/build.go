@@ -22,8 +22,8 @@ type buildOptions struct {
 }
 
 func newBuildCmd(f *Factory) *cobra.Command {
-	cmd := &cobra.Command{Use: "build", Short: "Build node images from source", GroupID: groupHost}
-	cmd.AddCommand(newBuildNodeImageCmd(f, nil))
+	cmd := &cobra.Command{Use: "build", Short: "Build images from source: of nodes and of addons", GroupID: groupHost}
+	cmd.AddCommand(newBuildNodeImageCmd(f, nil), newBuildAddonImagesCmd(f, nil))
 	return cmd
 }
 

@@ -53,6 +53,8 @@ or one of kind's. Flags win over the document.`,
 		Example: `  cove create
   cove create dev --workers 2
   cove create dev -f cluster.yaml --kubernetes-version 1.35
+  cove create dev --profile ingress --set traefik.hostPorts.http=8080
+  cove create lean --profile minimal --addon metrics-server
   cove create web -p 8080:80 --mount ./src:/src:ro
   cove create dev --dry-run`,
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -118,10 +120,18 @@ func runCreate(ctx context.Context, f *Factory, o *createOptions) error {
 	if err != nil {
 		return err
 	}
-	if o.dryRun {
-		return writePlan(f.IO.Out, o.output, doc, cluster.PlanCreate(doc, o.create))
+	addons, err := f.instances(doc)
+	if err != nil {
+		return err
 	}
-	return f.run(ctx, doc.Name, o.output, func(ctx context.Context, em *event.Emitter) (string, error) {
+	if o.dryRun {
+		return writePlan(f.IO.Out, o.output, doc, cluster.PlanCreate(doc, addons, o.create))
+	}
+	output, err := f.profileOutput(doc.Profile, o.output)
+	if err != nil {
+		return err
+	}
+	return f.run(ctx, doc.Name, output, func(ctx context.Context, em *event.Emitter) (string, error) {
 		for _, p := range config.Warnings(doc) {
 			em.Warn("", "%s", p)
 		}
@@ -129,8 +139,23 @@ func runCreate(ctx context.Context, f *Factory, o *createOptions) error {
 		if err != nil {
 			return "", err
 		}
-		return cluster.Create(ctx, deps, doc, o.create)
+		return cluster.Create(ctx, deps, doc, addons, o.create)
 	})
+}
+
+// outputPlain is what a profile may ask for: lines, also on a terminal.
+const outputPlain = "plain"
+
+// profileOutput returns how to show a run: as asked for, else as the profile has it.
+func (f *Factory) profileOutput(name, asked string) (string, error) {
+	if asked != formatText {
+		return asked, nil
+	}
+	p, err := f.catalogue().Resolve(name)
+	if p.Output == outputPlain {
+		asked = outputPlain
+	}
+	return asked, err
 }
 
 // dryRun is what `cove create --dry-run` says to programs.

@@ -3,12 +3,15 @@ package cli
 import (
 	"context"
 	"fmt"
+	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"k8s.io/client-go/rest"
 
 	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
 	"github.com/cove-k8s/cove/pkg/cluster"
@@ -20,6 +23,8 @@ import (
 	"github.com/cove-k8s/cove/pkg/image/build"
 	"github.com/cove-k8s/cove/pkg/kube"
 	"github.com/cove-k8s/cove/pkg/kubeconfig"
+	"github.com/cove-k8s/cove/pkg/profile"
+	"github.com/cove-k8s/cove/profiles"
 )
 
 // connectKube makes the client of a real cluster.
@@ -29,6 +34,45 @@ func connectKube(o kube.Options) (cluster.Kube, error) {
 		return nil, err // not c: a nil *kube.Client in an interface is not nil
 	}
 	return c, nil
+}
+
+// connectConfig makes the client of the cluster that a kubeconfig leads to.
+func connectConfig(config *rest.Config) (cluster.Kube, error) {
+	c, err := kube.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// catalogue returns the profiles and addons: those that are built in, and over them, file by file, those of the folder
+// "profiles" beside the settings file.
+func (f *Factory) catalogue() profile.Catalogue {
+	return profile.Open(os.DirFS(f.profilesDir()), profiles.FS())
+}
+
+// profilesDir is the folder of the user's own profiles, NAME.yaml, and addons, addons/NAME/.
+func (f *Factory) profilesDir() string { return filepath.Join(filepath.Dir(f.Settings), "profiles") }
+
+// recipes builds images of addons.
+type recipes struct {
+	f  *Factory
+	e  engine.Engine
+	em *event.Emitter
+}
+
+func (recipes) Tag(recipe string) (string, error)           { return build.AddonTag(recipe) }
+func (recipes) Content(recipe, arch string) (string, error) { return build.AddonContent(recipe, arch) }
+
+func (r recipes) Build(ctx context.Context, recipe string) error {
+	_, err := r.f.BuildAddonImage(ctx, build.Options{Engine: r.e, Emitter: r.em}, recipe)
+	return err
+}
+
+// foreignDeps gathers what work on the addons of clusters needs that cove did not make: no engine.
+func (f *Factory) foreignDeps(em *event.Emitter) (cluster.Deps, error) {
+	state, err := f.stateDir()
+	return cluster.Deps{Emitter: em, Now: f.Now, Connect: f.Connect, ConnectConfig: f.ConnectConfig, StateDir: state}, err
 }
 
 // stateDir is where locks, logs of runs and evidence are kept.
@@ -51,7 +95,7 @@ func (f *Factory) deps(ctx context.Context, em *event.Emitter, kubeconfigFile st
 	if err != nil {
 		return cluster.Deps{}, err
 	}
-	chooser := image.Chooser{Size: f.RegistrySize, Build: func(ctx context.Context, _ *event.Reporter, version string) (string, error) {
+	chooser := image.Chooser{Size: f.RegistrySize, Recipes: recipes{f, e, em}, Build: func(ctx context.Context, _ *event.Reporter, version string) (string, error) {
 		r, err := f.BuildImage(ctx, build.Options{Engine: e, Emitter: em, KubernetesVersion: version})
 		return r.Tag, err
 	}}
@@ -60,7 +104,19 @@ func (f *Factory) deps(ctx context.Context, em *event.Emitter, kubeconfigFile st
 		env.Kubeconfig = kubeconfig.Path(kubeconfigFile)
 	}
 	return cluster.Deps{
-		Engine: e, Emitter: em, Now: f.Now, Connect: f.Connect, EnsureImage: chooser.Ensure, Preflight: doctor.Preflight(env),
+		Engine: e, Emitter: em, Now: f.Now, Connect: f.Connect, ConnectConfig: f.ConnectConfig,
+		EnsureImage: chooser.Ensure, Preflight: doctor.Preflight(env),
+		EnsureAddonImage: func(ctx context.Context, e engine.Engine, rep *event.Reporter, img profile.Image) (string, error) {
+			got, err := chooser.EnsureAddon(ctx, e, rep, img.Ref, img.Build)
+			return got.From, err
+		},
+		LoadImages: func(ctx context.Context, e engine.Engine, nodes []engine.Node, images map[string]string, rep *event.Reporter) error {
+			var list []image.AddonImage
+			for _, ref := range slices.Sorted(maps.Keys(images)) {
+				list = append(list, image.AddonImage{Ref: ref, From: images[ref]})
+			}
+			return image.LoadAddon(ctx, e, nodes, list, rep)
+		},
 		Kubeconfig: kubeconfigFile, StateDir: state,
 	}, nil
 }

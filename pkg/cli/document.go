@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 	kind "sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
 
+	"github.com/cove-k8s/cove/pkg/addon"
 	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
 	"github.com/cove-k8s/cove/pkg/config"
 	"github.com/cove-k8s/cove/pkg/engine"
@@ -31,8 +33,8 @@ type documentOptions struct {
 	ports         []kind.PortMapping
 	mounts        []kind.Mount
 
-	// What the command line has of ports and mounts.
-	portFlags, mountFlags []string
+	// What the command line has of ports, mounts, addons and their parameters.
+	portFlags, mountFlags, addonFlags, setFlags []string
 }
 
 // vars adds the flags.
@@ -48,6 +50,12 @@ func (o *documentOptions) vars(f *Factory, cmd *cobra.Command) {
 	flags.String("kubernetes-version", "", "Kubernetes version: "+strings.Join(v1alpha1.KnownVersions(), ", ")+"; 1.35 is its newest one")
 	flags.StringArrayVarP(&o.portFlags, "port", "p", nil, "publish a port of the control plane: [ADDRESS:][HOSTPORT:]PORT[/tcp|udp|sctp]")
 	flags.StringArrayVar(&o.mountFlags, "mount", nil, "mount a path of the engine's host on every node: HOSTPATH:PATH[:ro]")
+	flags.String("profile", "", "profile to make the cluster from: a name or a file (default: dev; see \"cove profile list\")")
+	flags.String("cni", "", "addon for the pod network; none leaves it to you (default: the profile's)")
+	flags.StringArrayVar(&o.addonFlags, "addon", nil, "one more addon: a name of the catalogue, or the path of your own")
+	flags.StringArrayVar(&o.setFlags, "set", nil, "set a parameter of an addon: ADDON.PARAMETER=VALUE")
+	f.completeFlag(cmd, "profile", f.completeProfiles)
+	f.completeFlag(cmd, "addon", f.completeAddons)
 	flags.StringVar(&o.podSubnet, "pod-subnet", "", "subnet of the pods")
 	flags.StringVar(&o.serviceSubnet, "service-subnet", "", "subnet of the services")
 	flags.Uint16Var(&o.apiPort, "api-port", 0, "port of the engine's host for the API server (default: a free one)")
@@ -87,6 +95,12 @@ func (o *documentOptions) parse(cmd *cobra.Command, args []string) (err error) {
 		}
 		o.ports = append(o.ports, p)
 	}
+	if o.flags.Addons, err = parseAddons(cmd, o.addonFlags); err != nil {
+		return err
+	}
+	if o.flags.Parameters, err = parseSets(cmd, o.setFlags); err != nil {
+		return err
+	}
 	for _, s := range o.mountFlags {
 		m, err := parseMount(s)
 		if err != nil {
@@ -118,13 +132,18 @@ func (o *documentOptions) resolve(f *Factory) (v1alpha1.Cluster, error) {
 	if err != nil {
 		return doc, fault.Wrap(fault.FileUnwritable, err, "cannot tell what the current directory is")
 	}
-	o.apply(&doc, settings)
-	return config.Resolve(config.Input{Document: &doc, Settings: settings, Flags: o.flags, Dir: dir})
+	o.apply(&doc)
+	in := config.Input{Document: &doc, Settings: settings, Flags: o.flags, Dir: dir, Catalogue: f.catalogue()}
+	if o.file != "" && o.file != "-" {
+		if in.DocumentDir, err = filepath.Abs(filepath.Dir(o.file)); err != nil {
+			return doc, fault.Wrap(fault.FileUnwritable, err, "cannot tell where the document is")
+		}
+	}
+	return config.Resolve(in)
 }
 
-// apply puts into the document what flags say that config.Overrides has no place for. Ports belong to the first node, the
-// control plane; mounts to every node.
-func (o *documentOptions) apply(doc *v1alpha1.Cluster, settings config.Overrides) {
+// apply puts into the document what flags say that config.Overrides has no place for.
+func (o *documentOptions) apply(doc *v1alpha1.Cluster) {
 	net := &doc.Cluster.Networking
 	if o.podSubnet != "" {
 		net.PodSubnet = o.podSubnet
@@ -135,42 +154,89 @@ func (o *documentOptions) apply(doc *v1alpha1.Cluster, settings config.Overrides
 	if o.apiPort != 0 {
 		net.APIServerPort = int32(o.apiPort)
 	}
-	if len(o.ports)+len(o.mounts) == 0 {
-		return
-	}
-	o.makeNodes(doc, settings)
-	nodes := doc.Cluster.Nodes
-	for i := range nodes {
-		nodes[i].ExtraMounts = append(nodes[i].ExtraMounts, o.mounts...)
-	}
-	first := slices.IndexFunc(nodes, func(n kind.Node) bool { return n.Role != kind.WorkerRole })
-	if first >= 0 { // else the document is refused for having no control plane
-		nodes[first].ExtraPortMappings = append(nodes[first].ExtraPortMappings, o.ports...)
-	}
+	o.flags.Ports, o.flags.Mounts = o.ports, o.mounts
 }
 
-// makeNodes gives the document the nodes that it will have, so that they can be given mounts.
-func (o *documentOptions) makeNodes(doc *v1alpha1.Cluster, settings config.Overrides) {
-	nodes := &doc.Cluster.Nodes
-	workers := o.flags.Workers
-	if len(*nodes) == 0 {
-		*nodes = []kind.Node{{Role: kind.ControlPlaneRole}}
-		if workers == nil {
-			workers = settings.Workers
+// instances opens the addons of a resolved document, in the order in which they are applied.
+func (f *Factory) instances(doc v1alpha1.Cluster) ([]addon.Instance, error) {
+	opened, err := config.Addons(f.catalogue(), doc, "")
+	if err != nil {
+		return nil, err
+	}
+	byName := map[string]map[string]any{}
+	for _, a := range doc.Addons {
+		byName[a.Name] = a.Parameters
+	}
+	list := make([]addon.Instance, len(opened))
+	for i, a := range opened {
+		list[i] = addon.Instance{Addon: a, Parameters: byName[a.Name]}
+	}
+	return list, nil
+}
+
+// parseAddons reads --addon: a name, or a path.
+func parseAddons(cmd *cobra.Command, flags []string) ([]v1alpha1.Addon, error) {
+	var list []v1alpha1.Addon
+	for _, s := range flags {
+		a := v1alpha1.Addon{Name: s}
+		if isAddonPath(s) {
+			a.Path, a.Name = s, addonNameOf(s)
 		}
-	}
-	if workers == nil {
-		return
-	}
-	have := 0
-	for _, n := range *nodes {
-		if n.Role == kind.WorkerRole {
-			have++
+		if a.Name == "" {
+			return nil, usage(cmd, "", "--addon %q names no addon", s)
 		}
+		list = append(list, a)
 	}
-	for ; have < *workers; have++ {
-		*nodes = append(*nodes, kind.Node{Role: kind.WorkerRole})
+	return list, nil
+}
+
+// parseSets reads --set ADDON.PARAMETER=VALUE.
+func parseSets(cmd *cobra.Command, flags []string) (map[string][]string, error) {
+	var sets map[string][]string // nil: none
+	for _, s := range flags {
+		key, _, hasValue := strings.Cut(s, "=")
+		name, _, dotted := strings.Cut(key, ".")
+		if !hasValue || !dotted || name == "" {
+			return nil, usage(cmd, "", "--set %q: write it as ADDON.PARAMETER=VALUE", s)
+		}
+		if sets == nil {
+			sets = map[string][]string{}
+		}
+		sets[name] = append(sets[name], s[len(name)+1:])
 	}
+	return sets, nil
+}
+
+// isAddonPath reports whether an addon is given by its path: it has a separator, or is the name of a manifest or a chart.
+func isAddonPath(s string) bool {
+	return strings.ContainsAny(s, `/\`) || slices.Contains([]string{".yaml", ".yml", ".json", ".tgz"}, filepath.Ext(s))
+}
+
+// addonNameOf returns the name that an addon of a path gets: a DNS label of the file's or the folder's name.
+func addonNameOf(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		path = abs // "." has a name, too
+	}
+	base := filepath.Base(path)
+	base = strings.ToLower(strings.TrimSuffix(base, filepath.Ext(base)))
+	label := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '-'
+	}, base)
+	return strings.Trim(label, "-")
+}
+
+// completeProfiles completes the names of profiles.
+func (f *Factory) completeProfiles(_ *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return f.catalogue().ProfileNames(), cobra.ShellCompDirectiveDefault
+}
+
+// completeAddons completes the names of addons.
+func (f *Factory) completeAddons(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	names := slices.DeleteFunc(f.catalogue().AddonNames(), func(n string) bool { return slices.Contains(args, n) })
+	return names, cobra.ShellCompDirectiveDefault
 }
 
 // parsePort reads a port as docker takes it: [ADDRESS:][HOSTPORT:]PORT[/PROTOCOL].

@@ -21,7 +21,7 @@ func newExportCmd(f *Factory, run func(context.Context, *exportOptions) error) *
 	logs.Use, logs.Hidden = "logs [DIR]", true
 	merge := newKubeconfigMergeCmd(f, runKubeconfigMerge)
 	merge.Use, merge.Hidden = "kubeconfig [NAME]", true
-	cmd.AddCommand(logs, merge)
+	cmd.AddCommand(logs, merge, newExportCACmd(f, nil))
 	return cmd
 }
 

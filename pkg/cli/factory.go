@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"golang.org/x/term"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/kind/pkg/cmd"
 
 	"github.com/cove-k8s/cove/pkg/cli/display"
@@ -36,8 +37,11 @@ type Factory struct {
 	Settings string
 	// Connect makes a client of a cluster's API.
 	Connect func(kube.Options) (cluster.Kube, error)
-	// BuildImage builds a node image from source.
-	BuildImage func(context.Context, build.Options) (build.Result, error)
+	// ConnectConfig makes a client of the API that a kubeconfig leads to.
+	ConnectConfig func(*rest.Config) (cluster.Kube, error)
+	// BuildImage builds a node image from source, BuildAddonImage one of an addon's by its recipe.
+	BuildImage      func(context.Context, build.Options) (build.Result, error)
+	BuildAddonImage func(ctx context.Context, o build.Options, recipe string) (build.Result, error)
 	// RegistrySize asks a registry how large an image is; nil asks the one that its name says.
 	RegistrySize func(ctx context.Context, ref, arch string) (int64, error)
 	// Host is this machine's root directory, to be checked as an engine's host.
@@ -73,10 +77,12 @@ func NewFactory() *Factory {
 		BuildInfo: debug.ReadBuildInfo,
 		Settings:  config.SettingsPath(),
 
-		Connect:    connectKube,
-		BuildImage: build.NodeImage,
-		Host:       os.DirFS("/"),
-		LookPath:   exec.LookPath,
+		Connect:         connectKube,
+		ConnectConfig:   connectConfig,
+		BuildImage:      build.NodeImage,
+		BuildAddonImage: build.AddonImage,
+		Host:            os.DirFS("/"),
+		LookPath:        exec.LookPath,
 	}
 }
 
@@ -99,6 +105,7 @@ func (f *Factory) display(output string, interrupted <-chan struct{}) display.Di
 	switch {
 	case output == formatJSON:
 		o.Kind, o.Out = display.JSON, f.IO.Out
+	case output == outputPlain && !f.global.quiet: // lines, also on a terminal
 	case f.global.quiet:
 		o.Kind = display.Quiet
 	case isTerminal && f.Getenv("TERM") != "dumb" && enableControlSequences(file) == nil:

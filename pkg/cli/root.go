@@ -57,7 +57,7 @@ bootstraps, and the cluster is handed over as a kubeconfig context.`,
 	root.SetCompletionCommandGroupID(groupOther)
 	root.AddCommand(newCreateCmd(f, nil), newDeleteCmd(f, nil), newListCmd(f, nil), newStatusCmd(f, nil))
 	root.AddCommand(newKubectlCmd(f, nil), newExecCmd(f, nil), newShellCmd(f, nil), newLogsCmd(f, nil), newImageCmd(f),
-		newKubeconfigCmd(f), newExportCmd(f, nil))
+		newAddonCmd(f), newProfileCmd(f), newKubeconfigCmd(f), newExportCmd(f, nil))
 	root.AddCommand(newDoctorCmd(f, nil), newBuildCmd(f), newConfigCmd(f))
 	root.AddCommand(newGetCmd(f), newKindLoadCmd(f))
 	root.AddCommand(newVersionCmd(f, nil))

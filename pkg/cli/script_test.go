@@ -4,17 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/cove-k8s/cove/pkg/cli"
 	"github.com/cove-k8s/cove/pkg/cluster/clustertest"
@@ -22,17 +25,21 @@ import (
 	"github.com/cove-k8s/cove/pkg/engine/enginetest"
 	"github.com/cove-k8s/cove/pkg/fault"
 	"github.com/cove-k8s/cove/pkg/image/build"
+	"github.com/cove-k8s/cove/pkg/kube"
 )
 
 // TestMain makes this test binary the cove command, and a tool for its engine, when a script calls it so.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"cove": cove, "engine": engineTool})
+	testscript.Main(m, map[string]func(){"cove": cove, "engine": engineTool, "kube": kubeTool})
 }
 
 func cove() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
-	os.Exit(cli.Main(ctx, factory(), os.Args[1:]))
+	f, save := factory()
+	status := cli.Main(ctx, f, os.Args[1:])
+	save()
+	os.Exit(status)
 }
 
 // Variables that say how the world of a script is, beside enginetest.EnvState. Without that one it is the real one.
@@ -46,18 +53,27 @@ const (
 	envPanic    = "FAKE_PANIC"    // the call of the API that panics
 	envExec     = "FAKE_EXEC"     // how a command line begins that fails in a node
 	envSignal   = "FAKE_SIGNAL"   // the call of the API at which the process is interrupted, as by Ctrl-C
+	envObjects  = "FAKE_OBJECTS"  // the file that keeps the objects of the clusters' APIs
+	envLate     = "FAKE_LATE"     // what objects lack to be ready: "deployment x/y: reason", one per line
 )
 
-// factory is that of a process in a script: its engine is fake, and so is what runs in the nodes.
-func factory() *cli.Factory {
-	f := cli.NewFactory()
+// factory is that of a process in a script: its engine is fake, and so is what runs in the nodes. save keeps what the
+// clusters' APIs have.
+func factory() (f *cli.Factory, save func()) {
+	f = cli.NewFactory()
 	path := os.Getenv(enginetest.EnvState)
 	if path == "" {
-		return f
+		return f, func() {}
 	}
 	fake, err := enginetest.Open(path)
 	check(err)
 	world := clustertest.New(fake)
+	world.Late = map[string]string{}
+	for line := range strings.Lines(os.Getenv(envLate)) {
+		ref, lack, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		world.Late[ref] = lack
+	}
+	check(world.Load(os.Getenv(envObjects)))
 	self, err := os.FindProcess(os.Getpid())
 	check(err)
 	for call := range strings.FieldsSeq(os.Getenv(envKube)) {
@@ -67,13 +83,14 @@ func factory() *cli.Factory {
 			world.Fail[name] = &clustertest.HangError{}
 		}
 	}
+	var once sync.Once
 	world.OnCall = func(name string) {
 		switch name {
 		case os.Getenv(envKill):
 			check(self.Kill())
 			select {}
 		case os.Getenv(envSignal):
-			check(self.Signal(os.Interrupt))
+			once.Do(func() { check(self.Signal(os.Interrupt)) }) // steps that run together make the same call
 		case os.Getenv(envPanic):
 			panic("injected")
 		}
@@ -92,7 +109,7 @@ func factory() *cli.Factory {
 		}
 		return fake, nil
 	}
-	f.Connect = world.Connect
+	f.Connect, f.ConnectConfig = world.Connect, world.ConnectConfig
 	f.Host = os.DirFS(os.Getenv(envHost))
 	f.LookPath = func(string) (string, error) { return "", exec.ErrNotFound }
 	f.RegistrySize = func(context.Context, string, string) (int64, error) {
@@ -118,7 +135,69 @@ func factory() *cli.Factory {
 		clustertest.AddNodeImage(fake, r.Tag, true)
 		return r, nil
 	}
-	return f
+	f.BuildAddonImage = func(_ context.Context, _ build.Options, recipe string) (build.Result, error) {
+		return buildAddon(fake, recipe)
+	}
+	return f, func() { check(world.Save(os.Getenv(envObjects))) }
+}
+
+// buildAddon gives the engine what a recipe makes.
+func buildAddon(fake *enginetest.Fake, recipe string) (build.Result, error) {
+	if code := os.Getenv(envBuild); code != "" {
+		return build.Result{}, fault.New(fault.Code(code), "cannot build the image of %s", recipe)
+	}
+	tag, err := build.AddonTag(recipe)
+	if err != nil {
+		return build.Result{}, err
+	}
+	content, err := build.AddonContent(recipe, "amd64")
+	if err != nil {
+		return build.Result{}, err
+	}
+	fake.AddImage(engine.Image{Names: []string{tag}, Architecture: "amd64", Labels: map[string]string{build.LabelContent: content}}, nil)
+	return build.Result{Tag: tag, Content: content, Size: 50_000_000}, nil
+}
+
+// kubeTool is the script program `kube`: it looks into the objects of the clusters, and changes them as someone else would.
+//
+//	kube list                 print the references of all objects
+//	kube add FILE             put objects there, or change those of the same name, in the first cluster
+func kubeTool() {
+	fake, err := enginetest.Open(os.Getenv(enginetest.EnvState))
+	check(err)
+	world := clustertest.New(fake)
+	file := os.Getenv(envObjects)
+	check(world.Load(file))
+	apis := world.APIs()
+	if len(apis) == 0 {
+		check(errors.New("kube: no cluster has any object"))
+	}
+	switch os.Args[1] {
+	case "list":
+		for _, a := range apis {
+			for _, name := range a.Names() {
+				fmt.Println(name)
+			}
+		}
+	case "add":
+		data, err := os.ReadFile(os.Args[2])
+		check(err)
+		objs, err := kube.Decode(data)
+		check(err)
+		for _, o := range objs {
+			there, err := apis[0].Get(context.Background(), kube.RefOf(o))
+			check(err)
+			if there == nil {
+				apis[0].Add(o)
+				continue
+			}
+			delete(o.Object, "metadata") // labels stay
+			apis[0].Change(kube.RefOf(there), func(live *unstructured.Unstructured) { maps.Copy(live.Object, o.Object) })
+		}
+	default:
+		check(fmt.Errorf("kube: unknown command %q", os.Args[1]))
+	}
+	check(world.Save(file))
 }
 
 func check(err error) {
@@ -242,6 +321,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv(envHost, filepath.Join(env.WorkDir, "host"))
 			state := filepath.Join(env.WorkDir, "engine.json")
 			env.Setenv(enginetest.EnvState, state)
+			env.Setenv(envObjects, filepath.Join(env.WorkDir, "objects.json"))
 			fake := enginetest.NewFake()
 			clustertest.AddNodeImage(fake, "cove-node:"+clustertest.Version, true)
 			return errors.Join(os.Mkdir(home, 0o700), fake.Save(state))

@@ -94,6 +94,9 @@ func writeStatus(f *Factory, s cluster.Status, wide bool) error {
 	if err := writeTable(f.IO.Out, heading, rows); err != nil {
 		return err
 	}
+	if err := writeExtras(f, s); err != nil {
+		return err
+	}
 	for i, p := range s.Problems {
 		if i == 0 {
 			fmt.Fprintln(f.IO.Out)
@@ -103,4 +106,31 @@ func writeStatus(f *Factory, s cluster.Status, wide bool) error {
 		}
 	}
 	return nil
+}
+
+// writeExtras writes what the cluster was furnished with: addons, and the addresses of Services.
+func writeExtras(f *Factory, s cluster.Status) error {
+	var rows [][]string
+	for _, a := range s.Addons {
+		rows = append(rows, []string{a.Name, orNone(a.Version), string(a.Health)})
+	}
+	if err := writeSection(f, []string{"ADDON", "VERSION", "STATUS"}, rows); err != nil {
+		return err
+	}
+	rows = nil
+	for _, b := range s.LoadBalancers {
+		rows = append(rows, []string{b.Service, orNone(strings.Join(b.Addresses, ", ")), strings.Join(b.Ports, ", "), b.Reachable})
+	}
+	return writeSection(f, []string{"LOAD BALANCER", "ADDRESS", "PORTS", ""}, rows)
+}
+
+// writeSection writes a table with an empty line before it; nothing where it has no rows.
+func writeSection(f *Factory, heading []string, rows [][]string) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	if _, err := fmt.Fprintln(f.IO.Out); err != nil {
+		return fault.Wrap(fault.FileUnwritable, err, "cannot write the output")
+	}
+	return writeTable(f.IO.Out, heading, rows)
 }
