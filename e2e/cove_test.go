@@ -36,6 +36,7 @@ func newCove(t *testing.T, at place) *cove {
 	c.env = []string{
 		"KUBECONFIG=" + c.kubeconfig(), "XDG_STATE_HOME=" + filepath.Join(c.home, "state"),
 		"XDG_CONFIG_HOME=" + filepath.Join(c.home, "config"), "NO_COLOR=1",
+		"COVE_PROFILE=ci", // the leanest that has all that most tests need; those of other profiles name them
 	}
 	return c
 }
