@@ -67,11 +67,14 @@ func describe(p *page, c *cobra.Command) {
 		text = c.Short + "."
 	}
 	p.para("%s", prose(text))
-	if c.HasAvailableSubCommands() {
-		p.printf("```\n%s COMMAND\n```\n\n", c.CommandPath())
-	} else {
-		p.printf("```\n%s\n```\n\n", c.UseLine())
+	var lines []string
+	if !isGroup(c) {
+		lines = append(lines, c.UseLine())
 	}
+	if c.HasAvailableSubCommands() {
+		lines = append(lines, c.CommandPath()+" COMMAND")
+	}
+	p.printf("```\n%s\n```\n\n", strings.Join(lines, "\n"))
 	if len(c.Aliases) > 0 {
 		names := make([]string, 0, len(c.Aliases))
 		for _, a := range c.Aliases {
@@ -87,6 +90,11 @@ func describe(p *page, c *cobra.Command) {
 		p.para("And, with every command below it:")
 		flagTable(p, c.PersistentFlags())
 	}
+}
+
+// isGroup says whether a command only has commands below it. One that does something itself says what it takes.
+func isGroup(c *cobra.Command) bool {
+	return c.HasAvailableSubCommands() && !strings.Contains(c.Use, " ")
 }
 
 // flagTable writes the flags that help shows, but for --help, which every command has.

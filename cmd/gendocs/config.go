@@ -13,8 +13,9 @@ import (
 
 func configPage(string) (page, error) {
 	p := page{name: "config.md", title: "Configuration"}
-	p.para("A cluster comes about from five places; a later one wins, field by field: defaults, the settings file, `COVE_*` " +
-		"variables, the cluster document, flags that were set.")
+	p.para("A cluster comes about from six places; a later one wins, field by field: defaults, the settings file, `COVE_*` " +
+		"variables, the [profile](profiles/_index.md), the cluster document, flags that were set. Which profile that is can be said in " +
+		"the settings, the document and by a flag; and `cni` of the settings wins over the profile's.")
 	p.para("## The cluster document")
 	p.para("`apiVersion: %s`, `kind: %s`. Below `cluster` it has the fields of kind's `%s` as they are; a document of kind's is accepted "+
 		"without any change. A field that is not in these tables is refused. `cove config schema` prints the same as JSON Schema, and "+

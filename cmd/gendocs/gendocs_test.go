@@ -55,6 +55,8 @@ func TestPagesSayEverything(t *testing.T) {
 		}
 	}
 	walk(rootCommand(), func(c *cobra.Command) { want("cli.md", "\n## "+c.CommandPath()+"\n") })
+	want("cli.md", "```\ncove export [DIR] [flags]\ncove export COMMAND\n```")
+	want("cli.md", "```\ncove addon COMMAND\n```")
 	for _, k := range config.Keys() {
 		want("config.md", "| `"+k.Name+"` | `"+k.Env+"` |")
 	}
@@ -67,6 +69,40 @@ func TestPagesSayEverything(t *testing.T) {
 		want("events.md", "\n### "+typ+"\n")
 		want("events.md", `"type": "`+typ+`"`)
 	}
+	c := builtIn()
+	for _, name := range c.AddonNames() {
+		a, err := c.Addon(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		own := "addons/" + name + ".md"
+		want("addons/_index.md", "| [`"+name+"`]("+name+".md) | ")
+		want(own, "\ntitle: "+name+"\n")
+		want(own, a.Description[1:])
+		want(own, strings.TrimSpace(a.Notes))
+		for _, p := range a.Parameters {
+			want(own, "\n| `"+p.Name+"` | `"+p.Type+"` | ")
+		}
+		for _, i := range a.Images {
+			want(own, "\n| `"+i.Ref+"` | ")
+		}
+	}
+	for _, name := range c.ProfileNames() {
+		p, err := c.Resolve(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want("profiles/_index.md", "| [`"+name+"`]("+name+".md) | ")
+		for _, a := range p.Addons {
+			want("profiles/"+name+".md", "\n| [`"+a.Name+"`](../addons/"+a.Name+".md) | ")
+		}
+	}
+	want("addons/metallb.md", "yes, and needs `pool` there")
+	want("addons/flannel.md", "no: the pod network is the cluster's own affair")
+	want("addons/traefik.md", "\n| `hostPorts.https` | 443 |\n")
+	want("addons/cert-manager.md", "Helm chart `cert-manager` ")
+	want("profiles/workshop.md", "| Nodes | 1 control plane, 2 workers |")
+	want("profiles/ci.md", "`plain`")
 	for _, status := range []string{"succeeded", "failed", "skipped", "undone"} {
 		want("events.md", `"status": "`+status+`"`)
 	}
@@ -113,6 +149,22 @@ func TestWrite(t *testing.T) {
 	}
 	if got := names(t, dir); !slices.Equal(got, []string{"one.md"}) {
 		t.Errorf("the stale page is still there: %v", got)
+	}
+	in, gone, deep := page{name: "in/in.md"}, page{name: "in/gone.md"}, page{name: "a/b/deep.md"}
+	if err := write(dir, []page{one, in, gone, deep}); err != nil {
+		t.Fatal(err)
+	}
+	if got := names(t, filepath.Join(dir, "in")); !slices.Equal(got, []string{"gone.md", "in.md"}) {
+		t.Errorf("wrote %v into the folder", got)
+	}
+	if err := write(dir, []page{one, in}); err != nil {
+		t.Fatal(err)
+	}
+	if got := names(t, filepath.Join(dir, "in")); !slices.Equal(got, []string{"in.md"}) {
+		t.Errorf("the stale page of the folder is still there: %v", got)
+	}
+	if got := names(t, dir); !slices.Equal(got, []string{"in", "one.md"}) {
+		t.Errorf("folders without a page are still there: %v", got)
 	}
 }
 

@@ -1,5 +1,5 @@
 // Command gendocs writes the site's reference pages from the code: the commands, the cluster document, the settings, the
-// errors and the events. It never reads the clock, the user's settings or the network: the same code gives the same pages.
+// errors and the events, and from the catalogue that is built in: addons and profiles. It never reads the clock, the user's settings or the network: the same code gives the same pages.
 package main
 
 import (
@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/cove-k8s/cove/pkg/profile"
 )
 
 //go:generate go run .
@@ -46,6 +48,13 @@ func generate(root string) ([]page, error) {
 			return nil, err
 		}
 		pages = append(pages, p)
+	}
+	for _, maker := range []func(profile.Catalogue) ([]page, error){addonPages, profilePages} {
+		more, err := maker(builtIn())
+		if err != nil {
+			return nil, err
+		}
+		pages = append(pages, more...)
 	}
 	return pages, nil
 }

@@ -85,8 +85,8 @@ func anchor(heading string) string {
 	return out.String()
 }
 
-// write makes dir hold exactly these pages. What is as it should be is not touched, and a page that somebody wrote by hand
-// is an error: it would be lost the next time.
+// write makes dir hold exactly these pages, in folders as their names say. What is as it should be is not touched, and a
+// page that somebody wrote by hand is an error: it would be lost the next time.
 func write(dir string, pages []page) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // G301: pages are no secret
 		return fmt.Errorf("cannot make the folder of the reference: %w", err)
@@ -95,13 +95,16 @@ func write(dir string, pages []page) error {
 		return err
 	}
 	for _, p := range pages {
-		path := filepath.Join(dir, p.name)
+		path := filepath.Join(dir, filepath.FromSlash(p.name))
 		old, err := os.ReadFile(path) //nolint:gosec // G304: a page of the site
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("cannot read a page: %w", err)
 		}
 		if bytes.Equal(old, p.bytes()) {
 			continue
+		}
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // G301: pages are no secret
+			return fmt.Errorf("cannot make a folder of the reference: %w", err)
 		}
 		if err := os.WriteFile(path, p.bytes(), 0o644); err != nil { //nolint:gosec // G306: pages are no secret
 			return fmt.Errorf("cannot write a page: %w", err)
@@ -110,17 +113,24 @@ func write(dir string, pages []page) error {
 	return nil
 }
 
-// prune removes generated pages that are none of these.
+// prune removes generated pages that are none of these, and the folders that have no page then.
 func prune(dir string, pages []page) error {
-	entries, err := os.ReadDir(dir)
+	stale, folders := []string{}, []string{}
+	err := fs.WalkDir(os.DirFS(dir), ".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil || name == ".":
+		case d.IsDir():
+			folders = append(folders, name)
+		case !slices.ContainsFunc(pages, func(p page) bool { return p.name == name }):
+			stale = append(stale, name)
+		}
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("cannot list the reference: %w", err)
 	}
-	for _, e := range entries {
-		if slices.ContainsFunc(pages, func(p page) bool { return p.name == e.Name() }) {
-			continue
-		}
-		path := filepath.Join(dir, e.Name())
+	for _, name := range stale {
+		path := filepath.Join(dir, filepath.FromSlash(name))
 		text, err := os.ReadFile(path) //nolint:gosec // G304: a page of the site
 		if err != nil {
 			return fmt.Errorf("cannot read a page: %w", err)
@@ -130,6 +140,15 @@ func prune(dir string, pages []page) error {
 		}
 		if err := os.Remove(path); err != nil {
 			return fmt.Errorf("cannot remove a page: %w", err)
+		}
+	}
+	slices.Reverse(folders) // those within others first
+	for _, name := range folders {
+		if slices.ContainsFunc(pages, func(p page) bool { return strings.HasPrefix(p.name, name+"/") }) {
+			continue
+		}
+		if err := os.Remove(filepath.Join(dir, filepath.FromSlash(name))); err != nil {
+			return fmt.Errorf("cannot remove a folder of the reference: %w", err)
 		}
 	}
 	return nil

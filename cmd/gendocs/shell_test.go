@@ -26,6 +26,10 @@ func TestAccepts(t *testing.T) {
 		"version -q -v":         false,
 		"--docker-context":      false,
 		"help version":          true,
+		"export":                true,
+		"export DIR":            true,
+		"export ca":             true,
+		"addon DIR":             false,
 		"--docker-context x ls": rootCommand().Commands() != nil && accepts([]string{"ls"}) == nil,
 	} {
 		if got := accepts(strings.Fields(line)); (got == nil) != want {
@@ -82,7 +86,7 @@ func accepts(args []string) error {
 		return nil
 	}
 	left := cmd.Flags().Args()
-	if cmd.HasAvailableSubCommands() && len(left) > 0 {
+	if isGroup(cmd) && len(left) > 0 {
 		return fmt.Errorf("%q has no command %q", cmd.CommandPath(), left[0])
 	}
 	if err := cmd.ValidateArgs(left); err != nil {
