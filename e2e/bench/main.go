@@ -39,17 +39,21 @@ type options struct {
 	image     string
 	peerImage string
 	storage   string
+	profiles  []string // measured beside minimal
+	addons    []string // each measured on top of minimal
 	idle      time.Duration
 	output    string
 }
 
 func parse(args []string, stderr io.Writer) (options, error) {
 	var o options
-	var sizes string
+	var sizes, profiles, addons string
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.IntVar(&o.rounds, "rounds", 3, "how often each tool has its turn")
 	flags.StringVar(&sizes, "nodes", "1,3", "numbers of nodes to compare; one of them is the control plane")
+	flags.StringVar(&profiles, "profiles", "dev", "profiles to compare with minimal")
+	flags.StringVar(&addons, "addons", "local-path,metrics-server,metallb,traefik,kwok", "addons whose use to measure, each on top of minimal")
 	flags.StringVar(&o.cove, "cove", "bin/cove", "the cove binary")
 	flags.StringVar(&o.image, "image", "cove-node:v1.36.3", "the node image of cove, on the machine's engine")
 	flags.StringVar(&o.peerImage, "peer-image", "", "the node image of kind, on the machine's engine (default: the same)")
@@ -59,7 +63,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
-	for _, s := range strings.Split(sizes, ",") {
+	o.profiles, o.addons = splitList(profiles), splitList(addons)
+	for _, s := range splitList(sizes) {
 		n, err := strconv.Atoi(s)
 		if err != nil || n < 1 {
 			return o, fmt.Errorf("--nodes=%s: %q is not a number of nodes", sizes, s)
@@ -103,6 +108,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if o.peerImage != o.image {
 		images = append(images, o.peerImage)
 	}
+	if len(o.profiles)+len(o.addons) > 0 {
+		images = append(images, addonImages()...)
+	}
 	if err := engine.Transfer(ctx, machineSocket(os.Getenv("DOCKER_HOST")), images...); err != nil {
 		return err
 	}
@@ -127,6 +135,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 			}
 		}
 		report.Comparisons = append(report.Comparisons, c.summarize())
+	}
+	if len(o.profiles)+len(o.addons) > 0 {
+		if report.Variants, err = measureVariants(ctx, engine, o, variants(o.profiles, o.addons), say); err != nil {
+			return err
+		}
 	}
 	return report.write(stdout, o.output)
 }

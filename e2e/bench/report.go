@@ -20,6 +20,7 @@ type report struct {
 	PeerImage   string       `json:"peerImage"`
 	Rounds      int          `json:"rounds"`
 	Comparisons []comparison `json:"comparisons"`
+	Variants    []variant    `json:"variants,omitempty"`
 }
 
 // engineInfo is where it was measured.
@@ -138,5 +139,5 @@ func (r report) table(w io.Writer) error {
 			return err
 		}
 	}
-	return nil
+	return writeVariants(w, r.Variants)
 }

@@ -27,7 +27,9 @@ func TestReport(t *testing.T) {
 	if c.CoveMedian.Usable != 8 || c.KindMedian.Usable != 40 || c.Ratio.Usable != 0.2 {
 		t.Errorf("usable: medians %v and %v, ratio %v", c.CoveMedian.Usable, c.KindMedian.Usable, c.Ratio.Usable)
 	}
-	wantForms(t, report{Engine: engineInfo{"20.10.24", "overlay2", "1", 2, 1 << 30}, Image: "cove-node:v1", PeerImage: "kindest/node:v1", Rounds: 3, Comparisons: []comparison{c}})
+	wantForms(t, report{Engine: engineInfo{"20.10.24", "overlay2", "1", 2, 1 << 30}, Image: "cove-node:v1", PeerImage: "kindest/node:v1", Rounds: 3, Comparisons: []comparison{c}, Variants: []variant{
+		{Name: "minimal", Median: sample{Returned: 8, MemoryMiB: 400, CPUMilli: 50}}, {Name: "dev", Median: sample{Returned: 10, MemoryMiB: 450, CPUMilli: 60}},
+	}})
 }
 
 // wantForms wants the report as the golden table, and as JSON.

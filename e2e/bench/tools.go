@@ -38,7 +38,7 @@ func prepare(ctx context.Context, engine *testbed.Engine, o options) ([]tool, er
 		{
 			name: "cove",
 			create: func(cluster string, nodes int) ([]string, error) {
-				return []string{o.cove, "create", cluster, "--image", o.image, "--workers", fmt.Sprint(nodes - 1)}, nil
+				return []string{o.cove, "create", cluster, "--image", o.image, "--profile", "ci", "--workers", fmt.Sprint(nodes - 1)}, nil
 			},
 			remove: func(cluster string) []string { return []string{o.cove, "delete", cluster} },
 		},
