@@ -122,19 +122,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if err := report.Engine.read(ctx, engine); err != nil {
 		return err
 	}
-	for _, nodes := range o.sizes {
-		c := comparison{Nodes: nodes}
-		for round := 1; round <= o.rounds; round++ {
-			for _, tool := range tools {
-				s, err := measure(ctx, engine, tool, nodes, o.idle)
-				if err != nil {
-					return fmt.Errorf("%s, %d nodes, round %d: %w", tool.name, nodes, round, err)
-				}
-				say("%d node(s), round %d of %d, %s: usable after %.1f s", nodes, round, o.rounds, tool.name, s.Usable)
-				c.add(tool.name, s)
-			}
-		}
-		report.Comparisons = append(report.Comparisons, c.summarize())
+	if report.Comparisons, err = compare(ctx, engine, o, tools, say); err != nil {
+		return err
 	}
 	if len(o.profiles)+len(o.addons) > 0 {
 		if report.Variants, err = measureVariants(ctx, engine, o, variants(o.profiles, o.addons), say); err != nil {
@@ -142,6 +131,26 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		}
 	}
 	return report.write(stdout, o.output)
+}
+
+// compare gives each tool its turn, round after round, for each number of nodes.
+func compare(ctx context.Context, engine *testbed.Engine, o options, tools []tool, say func(string, ...any)) ([]comparison, error) {
+	var list []comparison
+	for _, nodes := range o.sizes {
+		c := comparison{Nodes: nodes}
+		for round := 1; round <= o.rounds; round++ {
+			for _, tool := range tools {
+				s, err := measure(ctx, engine, tool, nodes, o.idle)
+				if err != nil {
+					return nil, fmt.Errorf("%s, %d nodes, round %d: %w", tool.name, nodes, round, err)
+				}
+				say("%d node(s), round %d of %d, %s: usable after %.1f s", nodes, round, o.rounds, tool.name, s.Usable)
+				c.add(tool.name, s)
+			}
+		}
+		list = append(list, c.summarize())
+	}
+	return list, nil
 }
 
 // machineSocket is where the machine's own engine listens.
