@@ -65,7 +65,7 @@ func startUntil(cl cluster, prefix string, signal os.Signal) (r result, reached 
 func TestInterrupt(t *testing.T) {
 	c := newCove(t, onThrowAway(t))
 	before := contents(t, c.at)
-	for _, step := range []string{"host", "network", "node/", "kubeadm/", "addons", "ready/"} {
+	for _, step := range []string{"host", "network", "node/", "kubeadm/", "core", "ready/"} {
 		t.Run(strings.Trim(step, "/"), func(t *testing.T) {
 			cl := cluster{c, "e2e-interrupted"}.in(t)
 			r, reached := startUntil(cl, step, os.Interrupt)

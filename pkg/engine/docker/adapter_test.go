@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -130,6 +131,34 @@ func TestNoModules(t *testing.T) {
 	if len(asked) != 3 {
 		t.Errorf("the engine was asked %d times, want 3: once in vain", len(asked))
 	}
+}
+
+// TestNoModulesAtOnce: nodes that are made together are all told that there are none, and are all made.
+func TestNoModulesAtOnce(t *testing.T) {
+	var both sync.WaitGroup
+	both.Add(2)
+	e := engineWith(t, map[string]http.HandlerFunc{
+		"GET /containers/dev-a/json": answer(200, aNode(nil)),
+		"POST /containers/create": func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			if strings.Contains(string(body), modulesPath) {
+				both.Done()
+				both.Wait()
+				refuse(400, "invalid mount config for type \"bind\": bind source path does not exist: /lib/modules")(w, r)
+				return
+			}
+			reply(w, 201, map[string]any{"Id": "1234"})
+		},
+	})
+	var group sync.WaitGroup
+	for range 2 {
+		group.Go(func() {
+			if _, err := e.CreateNode(t.Context(), engine.NodeSpec{Name: "dev-a", Cluster: "dev", Image: "node:1"}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
 }
 
 // TestNetworkRace: a picked subnet that somebody else took meanwhile is not tried again, and the MTU is the default one's.

@@ -60,9 +60,10 @@ func (e *Engine) CreateNode(ctx context.Context, spec engine.NodeSpec) (_ engine
 	return e.Node(ctx, spec.Name)
 }
 
-// createContainer creates a container, without the host's modules where the engine says that it has none.
+// createContainer creates a container, without the host's modules where the engine says that it has none. Several nodes
+// that are made at once may all be told so.
 func (e *Engine) createContainer(ctx context.Context, spec engine.NodeSpec, build func() (body, error)) (string, error) {
-	for {
+	for first := true; ; first = false {
 		b, err := build()
 		if err != nil {
 			return "", err
@@ -71,7 +72,8 @@ func (e *Engine) createContainer(ctx context.Context, spec engine.NodeSpec, buil
 		if err == nil {
 			return made.ID, nil
 		}
-		if wantsNoModules(err) && e.noModules.CompareAndSwap(false, true) {
+		if first && wantsNoModules(err) {
+			e.noModules.Store(true)
 			continue
 		}
 		if made.ID == "" && ctx.Err() != nil {
