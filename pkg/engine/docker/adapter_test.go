@@ -2,6 +2,7 @@ package docker
 
 import (
 	"archive/tar"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -159,6 +160,29 @@ func TestNoModulesAtOnce(t *testing.T) {
 		})
 	}
 	group.Wait()
+}
+
+// TestNetworkIsWaitedFor: an interrupt while the engine makes a network does not end before the engine has made it, so that
+// who rolls back finds it.
+func TestNetworkIsWaitedFor(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	made := false
+	e := engineWith(t, map[string]http.HandlerFunc{
+		"GET /networks": answer(200, []any{}),
+		"POST /networks/create": func(w http.ResponseWriter, r *http.Request) {
+			cancel()
+			select {
+			case <-r.Context().Done(): // the client has hung up
+			case <-time.After(100 * time.Millisecond):
+				made = true
+			}
+			reply(w, 201, map[string]any{"Id": "1234"})
+		},
+	})
+	_, err := e.CreateNetwork(ctx, engine.NetworkSpec{Name: "cove-dev", Cluster: "dev", Run: "r"})
+	if err == nil || !made {
+		t.Errorf("made: %v, error: %v", made, err)
+	}
 }
 
 // TestNetworkRace: a picked subnet that somebody else took meanwhile is not tried again, and the MTU is the default one's.

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/docker/docker/api/types/network"
 
@@ -18,6 +19,9 @@ const mtuOption = "com.docker.network.driver.mtu"
 
 // pickTries bounds how often a picked subnet may turn out to be taken meanwhile.
 const pickTries = 16
+
+// networkLimit is how long an engine may take to make a network.
+const networkLimit = 30 * time.Second
 
 // CreateNetwork makes a bridge network, with the MTU of the engine's default one: who lowered that did so because the way
 // out is narrower. A picked subnet is a /24 that overlaps neither a network of the engine nor, where that is local, a
@@ -52,7 +56,8 @@ func (e *Engine) CreateNetwork(ctx context.Context, spec engine.NetworkSpec) (en
 	}
 }
 
-// createNetwork asks the engine for the network.
+// createNetwork asks the engine for the network, and waits for its answer also when ctx ends meanwhile: an engine that has
+// begun makes it all the same, and maybe later than a roll-back looks for it.
 func (e *Engine) createNetwork(ctx context.Context, spec engine.NetworkSpec, subnet netip.Prefix, mtu string) error {
 	labels := maps.Clone(spec.Labels)
 	if labels == nil {
@@ -67,7 +72,12 @@ func (e *Engine) createNetwork(ctx context.Context, spec engine.NetworkSpec, sub
 	if mtu != "" {
 		options.Options[mtuOption] = mtu
 	}
-	_, err := e.api.NetworkCreate(ctx, spec.Name, options)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), networkLimit)
+	defer cancel()
+	_, err := e.api.NetworkCreate(asking, spec.Name, options)
 	return e.fail(fault.EngineFailed, err, "cannot create network %s with subnet %s", spec.Name, subnet)
 }
 
