@@ -13,7 +13,7 @@ import (
 // Labels on everything that cove makes. They are cove's own, so that kind does not take cove's nodes for its own.
 const (
 	LabelCluster = "cove.dev/cluster" // the cluster's name
-	LabelRole    = "cove.dev/role"    // a node's role: RoleControlPlane or RoleWorker
+	LabelRole    = "cove.dev/role"    // a node's role, one of the Role constants
 	LabelRun     = "cove.dev/run"     // the run that made it; roll-back selects by it
 	LabelNode    = "cove.dev/node"    // the node that a volume belongs to
 )
@@ -22,6 +22,7 @@ const (
 const (
 	RoleControlPlane = "control-plane"
 	RoleWorker       = "worker"
+	RoleLoadBalancer = "external-load-balancer" // as kind calls it: it is before the API, and no node of Kubernetes'
 )
 
 // Engine is where nodes run. Every method may be called from many goroutines, and ends soon after its context.
@@ -46,7 +47,14 @@ type Nodes interface {
 	// Node returns the node of that name; NodeNotFound where there is none.
 	Node(ctx context.Context, name string) (Node, error)
 	StartNode(ctx context.Context, name string) error // a taken port is PortTaken
+	// StopNode asks PID 1 to end, and kills it after grace. A paused node is resumed for it.
 	StopNode(ctx context.Context, name string, grace time.Duration) error
+	// PauseNode freezes the node's processes, ResumeNode lets them go on. What is so already stays so. A node that does not run
+	// cannot be paused: ClusterNotRunning; resuming it does nothing. A paused node cannot be started: NodeStart.
+	PauseNode(ctx context.Context, name string) error
+	ResumeNode(ctx context.Context, name string) error
+	// KeepDown says whether the node, when it is stopped, stays so when the engine is started anew. A new node does not.
+	KeepDown(ctx context.Context, name string, down bool) error
 	// RemoveNode kills and removes the container, not its named volumes. No such container is no error.
 	RemoveNode(ctx context.Context, name string) error
 }
@@ -147,12 +155,16 @@ type NodeSpec struct {
 	Hosts      map[string]netip.Addr // more lines of its /etc/hosts
 	DNSSearch  []string              // search domains of its resolver; nil: as the engine has it
 	Volumes    []VolumeMount
-	Mounts     []Mount
-	Ports      []Port
-	Env        map[string]string
-	Files      []File
-	NanoCPUs   int64 // 0: no limit
-	Memory     int64 // bytes, 0: no limit
+	// VolumeLabels are more labels of the volumes that are made.
+	VolumeLabels map[string]string
+	Mounts       []Mount
+	Ports        []Port
+	Env          map[string]string
+	Files        []File
+	NanoCPUs     int64 // billionths of a CPU, 0: no limit; more than the host has is ConfigInvalid
+	Memory       int64 // bytes, 0: no limit; swap does not extend it, where the host accounts swap
+	// Unprivileged leaves the container with the engine's usual privileges: it runs a program, and is no host of pods.
+	Unprivileged bool
 }
 
 // VolumeMount is a named volume of the node. It is made when it is not there, with the node's labels.
@@ -211,6 +223,10 @@ type Node struct {
 	Ports    []Port     // as published; before the start as asked
 	Volumes  []VolumeMount
 	Created  time.Time
+	// StartedAt and FinishedAt are when PID 1 last began and ended, by the clock of the engine's host; zero if it never did.
+	StartedAt, FinishedAt time.Time
+	Mounts                []Mount // of the engine's host
+	NanoCPUs, Memory      int64   // limits, 0: none, also where the engine cannot set one
 }
 
 // NetworkSpec is a network to make.
@@ -227,10 +243,14 @@ type Network struct {
 	Subnet                 netip.Prefix
 	Gateway                netip.Addr
 	Labels                 map[string]string
+	Created                time.Time // by the engine's clock
 }
 
 // Volume is a named volume as it is.
-type Volume struct{ Name, Cluster, Run, Node string }
+type Volume struct {
+	Name, Cluster, Run, Node string
+	Labels                   map[string]string
+}
 
 // Image is an image of the engine.
 type Image struct {

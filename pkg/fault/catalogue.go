@@ -8,6 +8,7 @@ const (
 	ExitExists      = 3   // exists, or not found
 	ExitHost        = 4   // engine, cgroup, pull, disk, limits
 	ExitKubernetes  = 5   // Kubernetes did not come up, or refused
+	ExitDifference  = 10  // what was compared differs
 	ExitInterrupted = 130 // SIGINT, as shells have it
 )
 
@@ -44,8 +45,11 @@ const (
 	NodeExited         Code = "NODE_EXITED"
 	KubeadmInit        Code = "KUBEADM_INIT"
 	KubeadmJoin        Code = "KUBEADM_JOIN"
+	KubeadmUpgrade     Code = "KUBEADM_UPGRADE"
 	APITimeout         Code = "API_TIMEOUT"
 	NotReady           Code = "NOT_READY"
+	DrainFailed        Code = "DRAIN_FAILED"
+	DifferenceFound    Code = "DIFFERENCE_FOUND"
 	AddonFailed        Code = "ADDON_FAILED"
 	KubernetesRefused  Code = "KUBERNETES_REFUSED"
 	KubeconfigUnusable Code = "KUBECONFIG_UNUSABLE"
@@ -132,8 +136,11 @@ func Catalogue() []Kind {
 		{ClusterNotRunning, ExitHost, "a node of the cluster does not run", "start its container, or delete the cluster"},
 		{KubeadmInit, ExitKubernetes, "kubeadm could not start the control plane", "the evidence that is named has the logs; run again with --retain to look around"},
 		{KubeadmJoin, ExitKubernetes, "kubeadm could not join a node", "the evidence that is named has the logs; run again with --retain to look around"},
+		{KubeadmUpgrade, ExitKubernetes, "kubeadm could not bring a node to another version", "run the same command again: it goes on where it stopped"},
 		{APITimeout, ExitKubernetes, "the API server did not answer in time", "give it more time with --timeout, or look at `cove logs`"},
 		{NotReady, ExitKubernetes, "the cluster was not usable in time", "give it more time with --timeout, or look at `cove status` and `cove logs`"},
+		{DrainFailed, ExitKubernetes, "pods did not leave a node", "give them more time with --drain-timeout, or end them with --force"},
+		{DifferenceFound, ExitDifference, "`cove apply --diff` has found something to do", "`cove apply` without --diff does it"},
 		{AddonFailed, ExitKubernetes, "an addon did not become available", "`cove logs` and `cove kubectl get pods -A` say why"},
 		{KubernetesRefused, ExitKubernetes, "the API server refused a request", "the message says what it refused"},
 		{CommandFailed, ExitBug, "a command in a node failed", "its output says why"},

@@ -70,7 +70,7 @@ func TestCatalogueHasEveryCode(t *testing.T) {
 func TestCatalogueRows(t *testing.T) {
 	exits := map[int]bool{
 		fault.ExitBug: true, fault.ExitUsage: true, fault.ExitExists: true, fault.ExitHost: true,
-		fault.ExitKubernetes: true, fault.ExitInterrupted: true,
+		fault.ExitKubernetes: true, fault.ExitDifference: true, fault.ExitInterrupted: true,
 	}
 	for _, k := range fault.Catalogue() {
 		if !exits[k.Exit] {

@@ -247,11 +247,17 @@ func TestToNode(t *testing.T) {
 	}
 	c["State"] = map[string]any{"Status": "restarting", "ExitCode": 137, "OOMKilled": true}
 	c["RestartCount"] = 4
+	c["State"].(map[string]any)["StartedAt"] = "2026-01-02T03:04:06.123456789Z"
+	c["State"].(map[string]any)["FinishedAt"] = "0001-01-01T00:00:00Z"
+	c["HostConfig"].(map[string]any)["NanoCpus"], c["HostConfig"].(map[string]any)["Memory"] = 1_500_000_000, 2<<30
+	c["HostConfig"].(map[string]any)["Binds"] = []string{"/src:/dst:ro"}
 	c["NetworkSettings"] = map[string]any{
 		"Networks": map[string]any{"dev": map[string]any{"IPAddress": "172.18.0.2"}},
 		"Ports":    map[string]any{"6443/tcp": []any{map[string]any{"HostIp": "127.0.0.1", "HostPort": "32768"}}, "9/tcp": nil},
 	}
 	want.State, want.ExitCode, want.Error, want.Restarts = engine.StateRestarting, 137, "killed for want of memory", 4
+	want.StartedAt = time.Date(2026, 1, 2, 3, 4, 6, 123_456_789, time.UTC)
+	want.NanoCPUs, want.Memory, want.Mounts = 1_500_000_000, 2<<30, []engine.Mount{{Source: "/src", Target: "/dst", ReadOnly: true}}
 	want.IP, want.Ports[0].HostPort = netip.MustParseAddr("172.18.0.2"), 32768
 	if got := look(); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
@@ -260,5 +266,31 @@ func TestToNode(t *testing.T) {
 	e := engineWith(t, map[string]http.HandlerFunc{"GET /containers/dev-a/json": answer(200, c)})
 	if _, err := e.Node(t.Context(), "dev-a"); !fault.Is(err, fault.NodeNotFound) {
 		t.Errorf("another's container: %v", err)
+	}
+}
+
+// TestContainerIsWaitedFor: an interrupt while the engine makes a container does not end before the engine has made it, and it
+// is removed again.
+func TestContainerIsWaitedFor(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	made, removed := false, false
+	e := engineWith(t, map[string]http.HandlerFunc{
+		"POST /containers/create": func(w http.ResponseWriter, r *http.Request) {
+			cancel()
+			select {
+			case <-r.Context().Done(): // the client has hung up
+			case <-time.After(100 * time.Millisecond):
+				made = true
+			}
+			reply(w, 201, map[string]any{"Id": "1234"})
+		},
+		"DELETE /containers/1234": func(w http.ResponseWriter, _ *http.Request) {
+			removed = true
+			w.WriteHeader(http.StatusNoContent)
+		},
+	})
+	_, err := e.CreateNode(ctx, engine.NodeSpec{Name: "dev-worker", Cluster: "dev", Run: "r", Image: "x"})
+	if err == nil || !made || !removed {
+		t.Errorf("made: %v, removed: %v, error: %v", made, removed, err)
 	}
 }

@@ -36,6 +36,7 @@ type Engine struct {
 
 	restricted atomic.Bool // --privileged is known to fail
 	noModules  atomic.Bool // the engine's host is known to have no /lib/modules
+	noSwap     atomic.Bool // the engine's host is known not to account swap, whatever the engine says
 
 	mu     sync.Mutex
 	system *system.Info   // what does not change while the engine runs; nil: not asked yet

@@ -123,6 +123,14 @@ func lacksCapabilities(err error) bool {
 	return strings.Contains(err.Error(), "apply caps: ") // "unable to apply caps: " from runc 1.1 on
 }
 
+// lacksSwap tells the error of a host whose kernel does not account swap, from an engine that takes it for one that does: of
+// cgroups 2 before 23.0, as it looks for the memory controller alone.
+func lacksSwap(err error) bool {
+	msg := err.Error()
+	return strings.Contains(msg, "no such file or directory") &&
+		(strings.Contains(msg, "memory.swap.max") || strings.Contains(msg, "memory.memsw.limit_in_bytes"))
+}
+
 // trimPrefixes removes what the client and the engine put before what happened.
 func trimPrefixes(msg string) string {
 	for _, prefix := range []string{"Error response from daemon: ", "error during connect: "} {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -262,4 +263,53 @@ func TestLeavesForeignThingsAlone(t *testing.T) {
 	if _, err := e.CreateNode(t.Context(), spec); !fault.Is(err, fault.NameTaken) {
 		t.Errorf("CreateNode with a foreign volume: %v", err)
 	}
+}
+
+// TestUnprivileged: what is no host of pods cannot do what its host can; its limits are the kernel's, and what is to be done
+// when the engine comes back leaves them alone.
+func TestUnprivileged(t *testing.T) {
+	e := openEngine(t)
+	loadTestImage(t, e)
+	const node = "unprivileged-test"
+	t.Cleanup(func() {
+		if err := e.RemoveNode(withoutCancel(t), node); err != nil {
+			t.Error(err)
+		}
+	})
+	spec := engine.NodeSpec{Name: node, Cluster: node, Role: engine.RoleLoadBalancer, Image: testImage, Unprivileged: true, Memory: 64 << 20}
+	createAndStart(t, e, spec)
+	out, err := engine.Output(t.Context(), e, node, "cat", "/proc/self/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const admin = 21 // CAP_SYS_ADMIN, capabilities(7)
+	_, after, _ := strings.Cut(out, "CapBnd:\t")
+	bounding, err := strconv.ParseUint(strings.Fields(after + " ?")[0], 16, 64)
+	if err != nil || bounding == 0 || bounding&(1<<admin) != 0 {
+		t.Errorf("its capabilities are %x, %v", bounding, err)
+	}
+	for _, down := range []bool{true, false} {
+		if err := e.KeepDown(t.Context(), node, down); err != nil {
+			t.Fatal(err)
+		}
+		c, err := e.api.ContainerInspect(t.Context(), node)
+		if err != nil || c.HostConfig.RestartPolicy.IsAlways() == down || c.HostConfig.RestartPolicy.IsNone() != down {
+			t.Errorf("down %v: the restart policy is %v, %v", down, c.HostConfig.RestartPolicy, err)
+		}
+		if limit := memoryLimit(t, e, node); limit != "" && limit != "67108864" {
+			t.Errorf("the kernel's limit is %s", limit)
+		}
+	}
+}
+
+// memoryLimit is the kernel's limit of a node's memory; "" where it cannot be seen from inside.
+func memoryLimit(t *testing.T, e *Engine, node string) string {
+	t.Helper()
+	for _, file := range []string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"} {
+		if out, err := engine.Output(t.Context(), e, node, "cat", file); err == nil {
+			return strings.TrimSpace(out)
+		}
+	}
+	t.Log("the limit cannot be seen from inside")
+	return ""
 }

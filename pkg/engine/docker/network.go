@@ -125,6 +125,7 @@ func (e *Engine) RemoveNetwork(ctx context.Context, name string) error {
 func toNetwork(n network.Inspect) engine.Network {
 	out := engine.Network{
 		ID: n.ID, Name: n.Name, Cluster: n.Labels[engine.LabelCluster], Run: n.Labels[engine.LabelRun], Labels: maps.Clone(n.Labels),
+		Created: n.Created,
 	}
 	for _, c := range n.IPAM.Config {
 		subnet, err := netip.ParsePrefix(c.Subnet)

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"maps"
-	"math"
 	"net/netip"
 	"slices"
 	"strings"
@@ -68,7 +67,10 @@ func (e *Engine) createContainer(ctx context.Context, spec engine.NodeSpec, buil
 		if err != nil {
 			return "", err
 		}
-		made, err := e.api.ContainerCreate(ctx, b.config, b.host, b.net, nil, spec.Name)
+		if ctx.Err() != nil {
+			return "", e.fail(fault.EngineFailed, context.Cause(ctx), "cannot create node %s", spec.Name)
+		}
+		made, err := e.askContainer(ctx, b, spec.Name)
 		if err == nil {
 			return made.ID, nil
 		}
@@ -82,6 +84,17 @@ func (e *Engine) createContainer(ctx context.Context, spec engine.NodeSpec, buil
 		}
 		return "", e.fail(fault.EngineFailed, err, "cannot create node %s", spec.Name)
 	}
+}
+
+// createLimit is how long an engine may take to make a container.
+const createLimit = 60 * time.Second
+
+// askContainer asks the engine for the container, and waits for its answer also when ctx ends meanwhile: an engine that has begun makes it
+// all the same, and maybe later than a roll-back looks for it.
+func (e *Engine) askContainer(ctx context.Context, b body, name string) (container.CreateResponse, error) {
+	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), createLimit)
+	defer cancel()
+	return e.api.ContainerCreate(asking, b.config, b.host, b.net, nil, name)
 }
 
 // removeStray removes the container that an interrupted creation may have left.
@@ -150,16 +163,6 @@ func (e *Engine) inspect(ctx context.Context, name string) (container.InspectRes
 	return c, nil
 }
 
-// StopNode asks PID 1 to end, and kills it after grace (0: at once; rounded up to seconds).
-func (e *Engine) StopNode(ctx context.Context, name string, grace time.Duration) error {
-	if _, err := e.inspect(ctx, name); err != nil {
-		return err
-	}
-	seconds := int(math.Ceil(grace.Seconds()))
-	err := e.api.ContainerStop(ctx, name, container.StopOptions{Timeout: &seconds})
-	return e.fail(fault.EngineFailed, err, "cannot stop node %s", name)
-}
-
 // RemoveNode kills and removes the node's container. A container that is not cove's is left alone.
 func (e *Engine) RemoveNode(ctx context.Context, name string) error {
 	c, err := e.inspect(ctx, name)
@@ -225,9 +228,11 @@ func toNode(c container.InspectResponse) engine.Node {
 		if n.Error == "" && c.State.OOMKilled {
 			n.Error = "killed for want of memory"
 		}
+		n.StartedAt, n.FinishedAt = when(c.State.StartedAt), when(c.State.FinishedAt)
 	}
 	n.Restarts = c.RestartCount
 	if c.HostConfig != nil {
+		n.NanoCPUs, n.Memory, n.Mounts = c.HostConfig.NanoCPUs, c.HostConfig.Memory, bindsOf(c.HostConfig)
 		n.Ports = ports(c.HostConfig.PortBindings)
 		for _, m := range c.HostConfig.Mounts {
 			if m.Type == mount.TypeVolume {
@@ -246,4 +251,13 @@ func toNode(c container.InspectResponse) engine.Node {
 		}
 	}
 	return n
+}
+
+// when reads a time of the engine's; it writes the year 1 for never.
+func when(text string) time.Time {
+	t, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil || t.Year() <= 1 {
+		return time.Time{}
+	}
+	return t
 }

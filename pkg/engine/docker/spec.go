@@ -35,6 +35,10 @@ func (e *Engine) newBody(spec engine.NodeSpec, sys *system.Info) (body, error) {
 	if err != nil {
 		return body{}, fault.Wrap(fault.ConfigInvalid, err, "cannot create node %s", spec.Name)
 	}
+	if sys.NCPU > 0 && spec.NanoCPUs > int64(sys.NCPU)*1e9 { // the engine refuses it, without a word of what to do
+		return body{}, fault.New(fault.ConfigInvalid, "cannot create node %s: cpus is %g, and the engine's host has %d",
+			spec.Name, float64(spec.NanoCPUs)/1e9, sys.NCPU).WithHint("give the node no more CPUs than the host has")
+	}
 	b := body{
 		config: &container.Config{
 			Hostname: spec.Name, Image: spec.Image, Entrypoint: spec.Entrypoint, Env: environment(spec.Env), Labels: nodeLabels(spec),
@@ -43,7 +47,7 @@ func (e *Engine) newBody(spec engine.NodeSpec, sys *system.Info) (body, error) {
 		},
 		host: &container.HostConfig{
 			PortBindings: ports,
-			// A node comes back when the engine does, and stays down when it was stopped.
+			// A node comes back when the engine does; one that is to stay down, KeepDown keeps down.
 			// Not unless-stopped: an engine of version 20.10 that was killed takes the containers that lived on for stopped ones.
 			RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyAlways},
 			CgroupnsMode:  container.CgroupnsModePrivate,
@@ -52,7 +56,7 @@ func (e *Engine) newBody(spec engine.NodeSpec, sys *system.Info) (body, error) {
 			DNSSearch:     spec.DNSSearch,
 			LogConfig:     logConfig(sys),
 			Init:          new(bool), // the image has a PID 1 of its own
-			Resources:     container.Resources{NanoCPUs: spec.NanoCPUs, Memory: spec.Memory, MemorySwap: spec.Memory},
+			Resources:     container.Resources{NanoCPUs: spec.NanoCPUs, Memory: spec.Memory, MemorySwap: e.swapLimit(spec.Memory, sys)},
 		},
 		net: &network.NetworkingConfig{},
 	}
@@ -66,12 +70,27 @@ func (e *Engine) newBody(spec engine.NodeSpec, sys *system.Info) (body, error) {
 	if err := addMounts(b.host, spec); err != nil {
 		return body{}, fault.Wrap(fault.ConfigInvalid, err, "cannot create node %s", spec.Name)
 	}
+	if spec.Unprivileged {
+		return b, nil
+	}
 	if !e.noModules.Load() {
 		b.host.Mounts = append(b.host.Mounts, mount.Mount{Type: mount.TypeBind, Source: modulesPath, Target: modulesPath, ReadOnly: true})
 	}
 	e.privileges(b.host, sys)
 	return b, nil
 }
+
+// swapLimit is the limit of memory and swap together: that of memory, so that swap does not extend a node's size. Where the host
+// does not account swap, some engines try to limit it all the same, and then cannot start the container.
+func (e *Engine) swapLimit(memory int64, sys *system.Info) int64 {
+	if memory > 0 && (!sys.SwapLimit || e.noSwap.Load()) {
+		return noLimit
+	}
+	return memory
+}
+
+// noLimit is the engine's word for swap without a limit.
+const noLimit = -1
 
 // privileges gives the container --privileged, or what comes nearest to it on an engine that cannot.
 func (e *Engine) privileges(host *container.HostConfig, sys *system.Info) {
@@ -83,7 +102,7 @@ func (e *Engine) privileges(host *container.HostConfig, sys *system.Info) {
 		return
 	}
 	host.Privileged = false
-	host.CapAdd = []string{"ALL"}
+	host.CapAdd = []string{allCapabilities}
 	host.CapDrop = e.lackedCapabilities()
 	host.SecurityOpt = []string{"seccomp=unconfined", "apparmor=unconfined"}
 	if hasSecurity(sys, "selinux") {
@@ -93,6 +112,9 @@ func (e *Engine) privileges(host *container.HostConfig, sys *system.Info) {
 	host.MaskedPaths, host.ReadonlyPaths = []string{}, []string{}
 	host.DeviceCgroupRules = []string{"a *:* rwm"}
 }
+
+// allCapabilities is the engine's word for all of them.
+const allCapabilities = "ALL"
 
 // lackedCapabilities returns what a container cannot get. Where it is not known, it is the one that sandboxes withhold.
 func (e *Engine) lackedCapabilities() []string {
@@ -214,6 +236,40 @@ func addMounts(host *container.HostConfig, spec engine.NodeSpec) error {
 		host.Binds = append(host.Binds, bind)
 	}
 	return nil
+}
+
+// bindsOf returns the paths of the host that were asked for: what addMounts wrote, read back. Those that name what binds cannot
+// write come last.
+func bindsOf(host *container.HostConfig) []engine.Mount {
+	var mounts []engine.Mount
+	for _, bind := range host.Binds {
+		source, rest, _ := strings.Cut(bind, ":")
+		target, options, _ := strings.Cut(rest, ":")
+		m := engine.Mount{Source: source, Target: target}
+		for o := range strings.SplitSeq(options, ",") {
+			switch o {
+			case "":
+			case "ro":
+				m.ReadOnly = true
+			case "Z":
+				m.SELinuxRelabel = true
+			default:
+				m.Propagation = o
+			}
+		}
+		mounts = append(mounts, m)
+	}
+	for _, m := range host.Mounts {
+		if m.Type != mount.TypeBind || isModules(m) {
+			continue
+		}
+		one := engine.Mount{Source: m.Source, Target: m.Target, ReadOnly: m.ReadOnly}
+		if m.BindOptions != nil {
+			one.Propagation = string(m.BindOptions.Propagation)
+		}
+		mounts = append(mounts, one)
+	}
+	return mounts
 }
 
 // ports turns the engine's port map back, ordered by container port.

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -38,18 +39,22 @@ func TestBodyGolden(t *testing.T) {
 		Env: map[string]string{"B": "2", "A": "1"}, NanoCPUs: 1_500_000_000, Memory: 2 << 30,
 	}
 	for name, c := range map[string]struct {
-		sys        system.Info
-		restricted bool
-		noModules  bool
+		sys          system.Info
+		restricted   bool
+		noModules    bool
+		unprivileged bool
 	}{
-		"privileged": {sys: system.Info{LoggingDriver: "json-file"}},
-		"restricted": {sys: system.Info{LoggingDriver: "journald", SecurityOptions: []string{"name=seccomp,profile=default", "name=selinux"}}, restricted: true, noModules: true},
-		"remapped":   {sys: system.Info{LoggingDriver: "none", SecurityOptions: []string{"name=userns"}}},
+		"privileged":   {sys: system.Info{LoggingDriver: "json-file", SwapLimit: true, NCPU: 2}},
+		"unprivileged": {sys: system.Info{LoggingDriver: "local", SwapLimit: true, SecurityOptions: []string{"name=userns"}}, restricted: true, unprivileged: true},
+		"restricted":   {sys: system.Info{LoggingDriver: "journald", SecurityOptions: []string{"name=seccomp,profile=default", "name=selinux"}}, restricted: true, noModules: true},
+		"remapped":     {sys: system.Info{LoggingDriver: "none", SecurityOptions: []string{"name=userns"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := &Engine{}
 			e.restricted.Store(c.restricted)
 			e.noModules.Store(c.noModules)
+			spec := spec
+			spec.Unprivileged = c.unprivileged
 			b, err := e.newBody(spec, &c.sys)
 			if err != nil {
 				t.Fatal(err)
@@ -81,10 +86,49 @@ func TestBodyRefuses(t *testing.T) {
 		{Ports: []engine.Port{{HostPort: 80}}},
 		{Ports: []engine.Port{{ContainerPort: 80, Protocol: "icmp"}}},
 		{Mounts: []engine.Mount{{Source: "/a:b", Target: "/c", SELinuxRelabel: true}}},
+		{NanoCPUs: 2_000_000_001},
 	} {
 		spec.Name = "dev-a"
-		if _, err := (&Engine{}).newBody(spec, &system.Info{}); !fault.Is(err, fault.ConfigInvalid) || !strings.Contains(err.Error(), "dev-a") {
+		if _, err := (&Engine{}).newBody(spec, &system.Info{NCPU: 2}); !fault.Is(err, fault.ConfigInvalid) || !strings.Contains(err.Error(), "dev-a") {
 			t.Errorf("%+v: %v", spec, err)
+		}
+	}
+}
+
+// TestMounts: what was asked for is what is read back.
+func TestMounts(t *testing.T) {
+	spec := engine.NodeSpec{
+		Volumes: []engine.VolumeMount{{Name: "v", Target: "/var"}},
+		Mounts: []engine.Mount{
+			{Source: "/src", Target: "/dst"},
+			{Source: "/a", Target: "/b", ReadOnly: true},
+			{Source: "/a", Target: "/c", Propagation: "rshared", SELinuxRelabel: true},
+			{Source: `C:\data`, Target: "/d", ReadOnly: true, Propagation: "rslave"},
+			{Source: "/x:y", Target: "/e"},
+		},
+	}
+	b, err := (&Engine{}).newBody(spec, &system.Info{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := bindsOf(b.host); !slices.Equal(got, spec.Mounts) {
+		t.Errorf("got %+v; want %+v", got, spec.Mounts)
+	}
+}
+
+// TestSwapLimit: swap is limited where there is a limit of memory and the host can.
+func TestSwapLimit(t *testing.T) {
+	for _, c := range []struct {
+		memory         int64
+		accounts, lies bool
+		want           int64
+	}{
+		{0, true, false, 0}, {0, false, false, 0}, {64, true, false, 64}, {64, false, false, -1}, {64, true, true, -1},
+	} {
+		e := &Engine{}
+		e.noSwap.Store(c.lies)
+		if got := e.swapLimit(c.memory, &system.Info{SwapLimit: c.accounts}); got != c.want {
+			t.Errorf("%+v: %d", c, got)
 		}
 	}
 }

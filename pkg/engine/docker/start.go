@@ -18,7 +18,7 @@ import (
 
 // StartNode starts the node's container. Whether an engine can give --privileged shows only here; where it cannot, the
 // container is replaced by one with the capabilities that the engine has (its ID is a new one), and the engine is
-// remembered as restricted.
+// remembered as restricted. So it is with the host's modules and with a limit on swap. A paused node is NodeStart.
 func (e *Engine) StartNode(ctx context.Context, name string) error {
 	c, err := e.inspect(ctx, name)
 	if err != nil {
@@ -35,11 +35,13 @@ func (e *Engine) StartNode(ctx context.Context, name string) error {
 			e.restricted.Store(true)
 		case wantsNoModules(err) && hasModules(c.HostConfig):
 			e.noModules.Store(true)
+		case lacksSwap(err) && c.HostConfig.MemorySwap > 0:
+			e.noSwap.Store(true)
 		default:
 			return e.startError(name, c, err)
 		}
 		if c, err = e.replace(ctx, c); err != nil {
-			return e.fail(fault.NodeStart, err, "cannot start node %s with the privileges that the engine has", name)
+			return e.fail(fault.NodeStart, err, "cannot start node %s with what the engine can give", name)
 		}
 	}
 }
@@ -79,7 +81,12 @@ func (e *Engine) replace(ctx context.Context, old container.InspectResponse) (co
 	if e.noModules.Load() {
 		b.host.Mounts = slices.DeleteFunc(b.host.Mounts, isModules)
 	}
-	e.privileges(b.host, sys)
+	if e.noSwap.Load() {
+		b.host.MemorySwap = e.swapLimit(b.host.Memory, sys)
+	}
+	if b.host.Privileged || slices.Contains(b.host.CapAdd, allCapabilities) { // not one that was made without privileges
+		e.privileges(b.host, sys)
+	}
 	if err := e.removeContainer(ctx, old.ID); err != nil {
 		return old, err
 	}

@@ -3,6 +3,7 @@ package docker
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 
 	"github.com/docker/docker/api/types/volume"
@@ -22,7 +23,11 @@ func (e *Engine) ensureVolume(ctx context.Context, name string, spec engine.Node
 	case !isNotFound(err):
 		return false, e.fail(fault.EngineFailed, err, "cannot look at volume %s", name)
 	}
-	labels := map[string]string{engine.LabelCluster: spec.Cluster, engine.LabelRun: spec.Run, engine.LabelNode: spec.Name}
+	labels := maps.Clone(spec.VolumeLabels)
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	labels[engine.LabelCluster], labels[engine.LabelRun], labels[engine.LabelNode] = spec.Cluster, spec.Run, spec.Name
 	_, err = e.api.VolumeCreate(ctx, volume.CreateOptions{Name: name, Labels: labels})
 	// Also when the caller gave up the engine may have made it.
 	return err == nil || ctx.Err() != nil, e.fail(fault.EngineFailed, err, "cannot create volume %s", name)
@@ -38,6 +43,7 @@ func (e *Engine) Volumes(ctx context.Context, sel engine.Selector) ([]engine.Vol
 	for _, v := range found.Volumes {
 		volumes = append(volumes, engine.Volume{
 			Name: v.Name, Cluster: v.Labels[engine.LabelCluster], Run: v.Labels[engine.LabelRun], Node: v.Labels[engine.LabelNode],
+			Labels: maps.Clone(v.Labels),
 		})
 	}
 	slices.SortFunc(volumes, func(a, b engine.Volume) int { return cmp.Compare(a.Name, b.Name) })

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"net"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,6 +24,7 @@ func contractCreate(t *testing.T, f fixture) {
 	spec.Labels = map[string]string{"example.com/x": "y"}
 	spec.Ports = []engine.Port{{HostIP: "127.0.0.1", ContainerPort: 7, Protocol: "tcp"}}
 	spec.Volumes = []engine.VolumeMount{{Name: f.name("b-var"), Target: "/data"}}
+	spec.Mounts = []engine.Mount{{Source: "/tmp", Target: "/host/tmp"}, {Source: "/etc", Target: "/host/etc", ReadOnly: true, Propagation: "rslave"}}
 	n := f.create(t, spec)
 	want(t, n.Name, spec.Name, "Name")
 	want(t, n.Cluster, f.cluster, "Cluster")
@@ -32,8 +34,11 @@ func contractCreate(t *testing.T, f fixture) {
 	want(t, n.Image, f.image, "Image")
 	want(t, n.Labels["example.com/x"], "y", "the label")
 	want(t, n.IP.IsValid(), false, "that it has an address")
-	if !slices.Equal(n.Ports, spec.Ports) || !slices.Equal(n.Volumes, spec.Volumes) {
-		t.Errorf("ports %v and volumes %v, want those of the spec", n.Ports, n.Volumes)
+	if !slices.Equal(n.Ports, spec.Ports) || !slices.Equal(n.Volumes, spec.Volumes) || !slices.Equal(n.Mounts, spec.Mounts) {
+		t.Errorf("ports %v, volumes %v and mounts %v, want those of the spec", n.Ports, n.Volumes, n.Mounts)
+	}
+	if !n.StartedAt.IsZero() || !n.FinishedAt.IsZero() || n.NanoCPUs != 0 || n.Memory != 0 {
+		t.Errorf("a node that was never started and has no limits is %+v", n)
 	}
 	if time.Since(n.Created).Abs() > time.Hour {
 		t.Errorf("created %v", n.Created)
@@ -236,6 +241,7 @@ func contractVolumes(t *testing.T, f fixture) {
 	t.Helper()
 	spec := f.spec("a")
 	spec.Volumes = []engine.VolumeMount{{Name: f.name("a-var"), Target: "/data"}}
+	spec.VolumeLabels = map[string]string{"cove.dev/place": "7/1"}
 	name := f.start(t, spec)
 	f.output(t, name, "write", "/data/kept", "kept")
 	if err := f.e.RemoveVolume(t.Context(), f.name("a-var")); err == nil {
@@ -244,8 +250,10 @@ func contractVolumes(t *testing.T, f fixture) {
 	wantNoError(t, f.e.RemoveNode(t.Context(), name), "RemoveNode")
 	volumes, err := f.e.Volumes(t.Context(), engine.Selector{Cluster: f.cluster, Run: spec.Run})
 	wantNoError(t, err, "Volumes")
-	expect := []engine.Volume{{Name: f.name("a-var"), Cluster: f.cluster, Run: spec.Run, Node: name}}
-	if !slices.Equal(volumes, expect) {
+	expect := []engine.Volume{{Name: f.name("a-var"), Cluster: f.cluster, Run: spec.Run, Node: name, Labels: map[string]string{
+		engine.LabelCluster: f.cluster, engine.LabelRun: spec.Run, engine.LabelNode: name, "cove.dev/place": "7/1",
+	}}}
+	if !reflect.DeepEqual(volumes, expect) {
 		t.Fatalf("volumes %v, want %v", volumes, expect)
 	}
 	spec.Run = "later"

@@ -20,6 +20,9 @@ func contractNetworks(t *testing.T, f fixture) {
 	want(t, picked.Name, f.name("a"), "Name")
 	want(t, picked.Cluster, f.cluster, "Cluster")
 	want(t, picked.Run, "run-"+f.cluster, "Run")
+	if time.Since(picked.Created).Abs() > time.Hour {
+		t.Errorf("created %v", picked.Created)
+	}
 	if !picked.Subnet.IsValid() || !picked.Subnet.Contains(picked.Gateway) || picked.ID == "" {
 		t.Fatalf("network %+v", picked)
 	}

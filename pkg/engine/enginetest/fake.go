@@ -33,8 +33,11 @@ type Fake struct {
 	path    string // where the state is kept; "" only in memory
 	state   state
 	fails   map[int]error
+	dead    int // the first operation of those that fail together; 0: none
+	deadErr error
 	hooks   map[int]func()
-	changed chan struct{} // closed and made anew at every change
+	named   map[string]func() // by operation
+	changed chan struct{}     // closed and made anew at every change
 }
 
 // The fake is what it says.
@@ -63,7 +66,7 @@ type failure struct {
 
 // NewFake returns an engine that has nothing but a default network.
 func NewFake() *Fake {
-	return &Fake{fails: map[int]error{}, hooks: map[int]func(){}, changed: make(chan struct{}), state: newState()}
+	return &Fake{fails: map[int]error{}, hooks: map[int]func(){}, named: map[string]func(){}, changed: make(chan struct{}), state: newState()}
 }
 
 func newState() state {
@@ -136,6 +139,20 @@ func (f *Fake) FailAt(n int, err error) {
 	f.fails[n] = err
 }
 
+// FailFrom lets the nth operation and all after it fail, until Heal: what a run leaves that is killed there.
+func (f *Fake) FailFrom(n int, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.dead, f.deadErr = n, err
+}
+
+// Heal ends what FailFrom and FailAt began.
+func (f *Fake) Heal() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.dead, f.fails = 0, map[int]error{}
+}
+
 // FailOn lets every operation of that name fail, in the way of FailAt.
 func (f *Fake) FailOn(operation string, code fault.Code, message string) {
 	f.mu.Lock()
@@ -151,6 +168,13 @@ func (f *Fake) At(n int, do func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.hooks[n] = do
+}
+
+// On calls do when the first operation of that name from now on begins.
+func (f *Fake) On(operation string, do func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.named[operation] = do
 }
 
 // SetInfo replaces what the engine says of itself.
@@ -180,6 +204,13 @@ func (f *Fake) mutate(ctx context.Context, operation string, do func(s *state) e
 	f.state.Operations = append(f.state.Operations, operation)
 	n := len(f.state.Operations)
 	hook, injected := f.hooks[n], f.fails[n]
+	if do := f.named[operation]; do != nil {
+		delete(f.named, operation)
+		hook = do
+	}
+	if f.dead > 0 && n >= f.dead {
+		injected = f.deadErr
+	}
 	if fail, ok := f.state.Fail[operation]; ok && injected == nil {
 		injected = fault.New(fail.Code, "%s", fail.Message)
 	}

@@ -42,6 +42,8 @@ func (f *Fake) DefaultExec(name string, cmd engine.Command) error {
 		<-time.After(d)
 	case "write":
 		return f.write(name, engine.File{Path: args[0], Data: []byte(args[1]), Mode: 0o600})
+	case "rm":
+		return f.rm(name, args[0])
 	default:
 		_, _ = fmt.Fprintf(cmd.Stderr, "exec: %q: executable file not found in $PATH\n", cmd.Args[0])
 		return &engine.ExitError{Code: 127}
@@ -55,6 +57,17 @@ func (f *Fake) write(name string, content engine.File) error {
 	defer f.mu.Unlock()
 	if n := f.state.Nodes[name]; n != nil {
 		n.put(&f.state, []engine.File{content})
+	}
+	return f.keep()
+}
+
+// rm removes a file from inside a node.
+func (f *Fake) rm(name, path string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if n := f.state.Nodes[name]; n != nil {
+		files, key := n.at(&f.state, path)
+		delete(files, key)
 	}
 	return f.keep()
 }

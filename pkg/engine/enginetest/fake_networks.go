@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/cove-k8s/cove/pkg/engine"
 	"github.com/cove-k8s/cove/pkg/fault"
@@ -59,6 +60,7 @@ func (s *state) createNetwork(spec engine.NetworkSpec) (engine.Network, error) {
 	labels[engine.LabelCluster], labels[engine.LabelRun] = spec.Cluster, spec.Run
 	n := engine.Network{
 		ID: s.id(), Name: spec.Name, Cluster: spec.Cluster, Run: spec.Run, Labels: labels, Subnet: subnet, Gateway: subnet.Addr().Next(),
+		Created: time.Now(),
 	}
 	s.Networks[spec.Name] = n
 	return n, nil

@@ -22,6 +22,7 @@ type node struct {
 	Node  engine.Node     `json:"node"`
 	Files map[string]file `json:"files"`
 	Log   string          `json:"log"`
+	Down  bool            `json:"down,omitempty"` // KeepDown
 }
 
 // CreateNode makes a node.
@@ -47,6 +48,9 @@ func (s *state) createNode(spec engine.NodeSpec) (*node, error) {
 	if !ok {
 		return nil, fault.New(fault.ImageNotFound, "cannot create node %s: no such image: %s", spec.Name, spec.Image)
 	}
+	if spec.NanoCPUs > int64(s.Info.CPUs)*1e9 {
+		return nil, fault.New(fault.ConfigInvalid, "cannot create node %s: cpus is %g, and the engine's host has %d", spec.Name, float64(spec.NanoCPUs)/1e9, s.Info.CPUs)
+	}
 	for _, v := range spec.Volumes {
 		if found := s.Volumes[v.Name]; found != nil && found.Cluster != spec.Cluster {
 			return nil, fault.New(fault.NameTaken, "cannot create volume %s: there is one of that name that is not the cluster's", v.Name)
@@ -55,18 +59,18 @@ func (s *state) createNode(spec engine.NodeSpec) (*node, error) {
 	for _, v := range spec.Volumes {
 		if s.Volumes[v.Name] == nil {
 			s.Volumes[v.Name] = &volume{
-				Volume: engine.Volume{Name: v.Name, Cluster: spec.Cluster, Run: spec.Run, Node: spec.Name}, Files: map[string]file{},
+				Volume: engine.Volume{Name: v.Name, Cluster: spec.Cluster, Run: spec.Run, Node: spec.Name, Labels: volumeLabels(spec)}, Files: map[string]file{},
 			}
 		}
 	}
-	labels := maps.Clone(spec.Labels)
-	if labels == nil {
-		labels = map[string]string{}
-	}
+	labels := map[string]string{}
+	maps.Copy(labels, img.Labels) // as Docker has it
+	maps.Copy(labels, spec.Labels)
 	labels[engine.LabelCluster], labels[engine.LabelRole], labels[engine.LabelRun] = spec.Cluster, spec.Role, spec.Run
 	n := &node{Spec: spec, Files: map[string]file{}, Node: engine.Node{
 		ID: s.id(), Name: spec.Name, Cluster: spec.Cluster, Role: spec.Role, Run: spec.Run, Labels: labels,
 		State: engine.StateCreated, Image: spec.Image, Ports: slices.Clone(spec.Ports), Volumes: slices.Clone(spec.Volumes), Created: now(),
+		Mounts: slices.Clone(spec.Mounts), NanoCPUs: spec.NanoCPUs, Memory: spec.Memory,
 	}}
 	n.Spec.Files = nil
 	for path, content := range img.Files {
@@ -84,7 +88,7 @@ func (s *state) createNode(spec engine.NodeSpec) (*node, error) {
 // public is a copy of what is known of the node.
 func (n *node) public() engine.Node {
 	p := n.Node
-	p.Labels, p.Ports, p.Volumes = maps.Clone(p.Labels), slices.Clone(p.Ports), slices.Clone(p.Volumes)
+	p.Labels, p.Ports, p.Volumes, p.Mounts = maps.Clone(p.Labels), slices.Clone(p.Ports), slices.Clone(p.Volumes), slices.Clone(p.Mounts)
 	return p
 }
 
@@ -139,12 +143,14 @@ func (f *Fake) StartNode(ctx context.Context, name string) error {
 		if err != nil || n.Node.State == engine.StateRunning {
 			return err
 		}
+		if n.Node.State == engine.StatePaused { // as Docker has it
+			return fault.New(fault.NodeStart, "cannot start node %s: it is paused", name)
+		}
 		if err := s.startNode(n); err != nil {
 			n.Node.Error = err.Error()
 			return err
 		}
-		n.Node.State, n.Node.Error, n.Node.ExitCode = engine.StateRunning, "", 0
-		n.Log += "fake node started\n"
+		n.begin()
 		return nil
 	}, nil)
 }
@@ -205,7 +211,7 @@ func (s *state) address(n *node, subnet netip.Prefix) (netip.Addr, error) {
 // portTaken tells whether somebody other than the node has the port.
 func (s *state) portTaken(n *node, port engine.Port) bool {
 	for _, other := range s.Nodes {
-		if other != n && other.Node.State == engine.StateRunning && slices.ContainsFunc(other.Node.Ports, func(p engine.Port) bool { return samePort(p, port) }) {
+		if other != n && other.runs() && slices.ContainsFunc(other.Node.Ports, func(p engine.Port) bool { return samePort(p, port) }) {
 			return true
 		}
 	}
@@ -230,16 +236,38 @@ func (f *Fake) TakePort(port engine.Port) {
 func (f *Fake) StopNode(ctx context.Context, name string, _ time.Duration) error {
 	return f.mutate(ctx, "StopNode "+name, func(s *state) error {
 		n, err := s.node(name, "stop node")
-		if err == nil && n.Node.State == engine.StateRunning {
+		if err == nil && n.runs() {
 			n.end(0, "fake node stopped\n")
 		}
 		return err
 	}, nil)
 }
 
+// volumeLabels are the labels of the volumes that are made for a node.
+func volumeLabels(spec engine.NodeSpec) map[string]string {
+	labels := maps.Clone(spec.VolumeLabels)
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	labels[engine.LabelCluster], labels[engine.LabelRun], labels[engine.LabelNode] = spec.Cluster, spec.Run, spec.Name
+	return labels
+}
+
+// runs tells whether the node has processes, be they frozen.
+func (n *node) runs() bool {
+	return n.Node.State == engine.StateRunning || n.Node.State == engine.StatePaused
+}
+
+// begin is the begin of a node's PID 1.
+func (n *node) begin() {
+	n.Node.State, n.Node.Error, n.Node.ExitCode, n.Node.StartedAt = engine.StateRunning, "", 0, now()
+	n.Log += "fake node started\n"
+}
+
 // end is the end of a node's PID 1.
 func (n *node) end(code int, last string) {
 	n.Node.State, n.Node.ExitCode, n.Node.IP, n.Node.Ports = engine.StateExited, code, netip.Addr{}, slices.Clone(n.Spec.Ports)
+	n.Node.FinishedAt = now()
 	n.Log += last
 }
 

@@ -3,6 +3,7 @@ package enginetest
 import (
 	"context"
 	"errors"
+	"maps"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -213,5 +214,63 @@ func TestPorts(t *testing.T) {
 		if err := f.StartNode(t.Context(), "dev-a"); (err == nil) != c.both || err != nil && !fault.Is(err, fault.PortTaken) {
 			t.Errorf("%v beside %v: %v", c.b, c.a, err)
 		}
+	}
+}
+
+// TestFailFrom: a run that is killed does nothing more, and what comes after it finds what it left.
+func TestFailFrom(t *testing.T) {
+	f := newFake(t)
+	boom := fault.New(fault.EngineUnreachable, "boom")
+	f.FailFrom(3, boom)
+	if err := run(t.Context(), f); !errors.Is(err, boom) {
+		t.Errorf("got %v", err)
+	}
+	for _, err := range []error{f.StartNode(t.Context(), "dev-a"), f.RemoveNode(t.Context(), "dev-a"), f.KeepDown(t.Context(), "dev-a", true)} {
+		if !errors.Is(err, boom) {
+			t.Errorf("after it: %v", err)
+		}
+	}
+	f.Heal()
+	if err := f.StartNode(t.Context(), "dev-a"); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestRestart: an engine that is started anew starts what it had, stopped or not, but for what is to be kept down.
+func TestRestart(t *testing.T) {
+	f := newFake(t)
+	for _, name := range []string{"new", "runs", "paused", "stopped", "down", "up-again"} {
+		if _, err := f.CreateNode(t.Context(), engine.NodeSpec{Name: name, Cluster: "dev", Image: testImage}); err != nil {
+			t.Fatal(err)
+		}
+		if name == "new" {
+			continue
+		}
+		if err := f.StartNode(t.Context(), name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, err := range []error{
+		f.PauseNode(t.Context(), "paused"), f.StopNode(t.Context(), "stopped", 0), f.StopNode(t.Context(), "down", 0), f.KeepDown(t.Context(), "down", true),
+		f.KeepDown(t.Context(), "up-again", true), f.KeepDown(t.Context(), "up-again", false), f.Restart(t.Context()),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	nodes, err := f.Nodes(t.Context(), engine.Selector{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]engine.State{}
+	for _, n := range nodes {
+		got[n.Name] = n.State
+	}
+	want := map[string]engine.State{
+		"new": engine.StateCreated, "runs": engine.StateRunning, "paused": engine.StateRunning, "stopped": engine.StateRunning,
+		"down": engine.StateExited, "up-again": engine.StateRunning,
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("got %v; want %v", got, want)
 	}
 }
