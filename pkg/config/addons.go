@@ -40,6 +40,7 @@ type resolver struct {
 	doc      *v1alpha1.Cluster
 	profile  profile.Profile
 	problems Problems
+	items    []item // the nodes, which the document has only in the end
 	// dropsCNI says that the document's own disableDefaultCNI is set.
 	dropsCNI bool
 }
@@ -68,7 +69,11 @@ func (r *resolver) useProfile() error {
 	if !choosesImage(doc, r.Flags) {
 		doc.Image, doc.KubernetesVersion = p.Image, p.KubernetesVersion
 	}
-	doc.Cluster = profile.MergeCluster(p.Cluster, doc.Cluster)
+	below := p.Cluster
+	if len(doc.NodeSpecs) > 0 {
+		below.Nodes = nil // nodes come as a whole
+	}
+	doc.Cluster = profile.MergeCluster(below, doc.Cluster)
 	return nil
 }
 
@@ -119,7 +124,7 @@ func (r *resolver) addons() profile.Set {
 		return profile.Set{}
 	}
 	if r.dropsCNI && r.Flags.CNI == "" && set.CNI == profile.DefaultCNI {
-		at := newValidator(doc).in("networking.disableDefaultCNI")
+		at := newValidator(doc, nil).in("networking.disableDefaultCNI")
 		r.problems.Invalid(at, "it is true, but the pod network is %s, the default one; leave one of them out", profile.DefaultCNI)
 	}
 	doc.CNI, doc.Addons = set.CNI, set.Addons
@@ -159,13 +164,14 @@ func (r *resolver) finish(set profile.Set) Problems {
 
 // publish has the first control plane publish a port of an addon, unless it is published already.
 func (r *resolver) publish(path string, h profile.HostPort, port int) Problems {
-	problems, nodes := Problems{}, r.doc.Cluster.Nodes
+	problems, first := Problems{}, firstControlPlane(r.items)
 	path += ".parameters." + h.Parameter
 	if port < 1 || port > maxPort {
 		problems.Add(fault.AddonParameter, path, "%d is no port; name one from 1 to %d, or 0 for none", port, maxPort)
 		return problems
 	}
-	node := &nodes[firstControlPlane(nodes)]
+	r.items = single(r.items, first)
+	node := &r.items[first]
 	for _, m := range node.ExtraPortMappings {
 		if m.ContainerPort != h.ContainerPort || m.Protocol != kind.PortMappingProtocolTCP {
 			continue
@@ -186,7 +192,7 @@ func (r *resolver) portsAgain(before Problems) Problems {
 	if len(before) > 0 {
 		return nil
 	}
-	v := newValidator(r.doc)
+	v := newValidator(r.doc, r.items)
 	v.ports()
 	return v.problems
 }

@@ -10,6 +10,11 @@ import (
 // by the version), and for kube-proxy, which uses nftables from Kubernetes 1.33 on, where that is stable. A version is
 // completed. Values that are there stay as they are, right or wrong; to fill in twice changes nothing.
 func Default(doc *v1alpha1.Cluster) {
+	store(doc, defaults(doc, itemsOf(doc)))
+}
+
+// defaults is Default for a document with these nodes. It returns them complete; the document has the same.
+func defaults(doc *v1alpha1.Cluster, items []item) []item {
 	doc.APIVersion, doc.Kind = v1alpha1.APIVersion, v1alpha1.KindCluster
 	if doc.Name == "" {
 		doc.Name = doc.Cluster.Name
@@ -18,30 +23,11 @@ func Default(doc *v1alpha1.Cluster) {
 		doc.Name = v1alpha1.DefaultName
 	}
 	doc.Cluster.TypeMeta, doc.Cluster.Name = kind.TypeMeta{}, ""
-	if len(doc.Cluster.Nodes) == 0 {
-		doc.Cluster.Nodes = []kind.Node{{}}
-	}
-	for i := range doc.Cluster.Nodes {
-		defaultNode(&doc.Cluster.Nodes[i])
-	}
+	items = defaultItems(items, nodesPath(doc))
+	store(doc, items)
 	defaultVersion(doc)
 	defaultNetworking(doc)
-}
-
-func defaultNode(n *kind.Node) {
-	if n.Role == "" {
-		n.Role = kind.ControlPlaneRole
-	}
-	for i := range n.ExtraMounts {
-		if m := &n.ExtraMounts[i]; m.Propagation == "" {
-			m.Propagation = kind.MountPropagationNone
-		}
-	}
-	for i := range n.ExtraPortMappings {
-		if p := &n.ExtraPortMappings[i]; p.Protocol == "" {
-			p.Protocol = kind.PortMappingProtocolTCP
-		}
-	}
+	return items
 }
 
 // defaultVersion takes the version from the image that the control plane runs, if its tag names one: a document of

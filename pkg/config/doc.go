@@ -3,6 +3,6 @@
 //
 // A cluster comes about in this order, where the later one wins field by field: defaults, settings file, COVE_*
 // variables, profile, cluster document, flags that were set. Only for the pod network (cni) do the settings win over the
-// profile: every profile names one. Parse reads a document, LoadSettings the settings, Resolve joins them, fills in the
-// defaults and checks everything.
+// profile: every profile names one. A proxy that nobody names is that of the command's environment. Parse reads a
+// document, LoadSettings the settings, Resolve joins them, fills in the defaults and checks everything.
 package config

@@ -130,9 +130,21 @@ func lift(doc *v1alpha1.Cluster) Problems {
 	return problems
 }
 
-// plain gives addons the one form that they have when they are read back: nothing is empty but not nil, and a whole number
-// is one, however it is written.
+// plain gives what is cove's the one form that it has when it is read back: nothing is empty but not nil, and a
+// whole number is one, however it is written.
 func plain(doc *v1alpha1.Cluster) {
+	if len(doc.NodeSpecs) == 0 {
+		doc.NodeSpecs = nil
+	}
+	if len(doc.CertificateAuthorities) == 0 {
+		doc.CertificateAuthorities = nil
+	}
+	if len(doc.Registries.Mirrors) == 0 {
+		doc.Registries.Mirrors = nil
+	}
+	if doc.Proxy != nil && len(doc.Proxy.NoProxy) == 0 {
+		doc.Proxy.NoProxy = nil
+	}
 	if len(doc.Addons) == 0 {
 		doc.Addons = nil
 	}

@@ -63,6 +63,16 @@ func (g generator) document() v1alpha1.Cluster {
 	doc := v1alpha1.Cluster{APIVersion: v1alpha1.APIVersion, Kind: v1alpha1.KindCluster}
 	doc.Name, doc.KubernetesVersion, doc.Image = g.text(), g.text(), g.text()
 	doc.Profile, doc.CNI, doc.Addons = g.text(), g.text(), list(g, g.addon)
+	doc.NodeSpecs = list(g, g.nodeSpec)
+	doc.CertificateAuthorities = list(g, func() v1alpha1.CertificateAuthority {
+		return v1alpha1.CertificateAuthority{Name: g.text(), Path: g.text(), PEM: g.text()}
+	})
+	doc.Registries.Mirrors = dict(g, func() v1alpha1.Mirror {
+		return v1alpha1.Mirror{Endpoints: append([]string{}, list(g, g.text)...), SkipVerify: g.maybe(), CertificateAuthority: g.text()}
+	})
+	if g.maybe() {
+		doc.Proxy = &v1alpha1.Proxy{HTTP: g.text(), HTTPS: g.text(), NoProxy: list(g, g.text)}
+	}
 	doc.Cluster = kind.Cluster{
 		Nodes: list(g, g.node), FeatureGates: dict(g, g.maybe), RuntimeConfig: dict(g, g.text), KubeadmConfigPatches: list(g, g.text),
 		KubeadmConfigPatchesJSON6902: list(g, g.patch), ContainerdConfigPatches: list(g, g.text),
@@ -90,6 +100,13 @@ func (g generator) node() kind.Node {
 	n.ExtraPortMappings = list(g, func() kind.PortMapping {
 		return kind.PortMapping{ContainerPort: g.port(), HostPort: g.port(), ListenAddress: g.text(), Protocol: "SCTP"}
 	})
+	return n
+}
+
+func (g generator) nodeSpec() v1alpha1.NodeSpec {
+	n := v1alpha1.NodeSpecOf(g.node())
+	n.Name, n.Role, n.Count, n.CPUs, n.Memory = g.text(), kind.NodeRole(g.text()), g.IntN(5)-1, g.text(), g.text()
+	n.Taints = list(g, func() v1alpha1.Taint { return v1alpha1.Taint{Key: g.text(), Value: g.text(), Effect: g.text()} })
 	return n
 }
 

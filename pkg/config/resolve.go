@@ -1,13 +1,11 @@
 package config
 
 import (
-	"path/filepath"
 	"slices"
 
 	kind "sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
 
 	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
-	"github.com/cove-k8s/cove/pkg/fault"
 	"github.com/cove-k8s/cove/pkg/profile"
 )
 
@@ -30,13 +28,16 @@ type Overrides struct {
 	// Ports are added to those of the first control plane, Mounts to those of every node.
 	Ports  []kind.PortMapping
 	Mounts []kind.Mount
+	// CPUs and Memory are the size of every node, as NodeSpec has them. Flags win over what nodes have of their own, settings
+	// do not.
+	CPUs, Memory string
 }
 
 // Input is what a cluster is made of.
 type Input struct {
 	// Document is the one that was given; nil where none was.
 	Document *v1alpha1.Cluster
-	// DocumentDir is where relative paths of the document's profile and addons start. Without it, Dir is.
+	// DocumentDir is where relative paths of the document's profile, addons and certificates start. Without it, Dir is.
 	DocumentDir string
 	// Settings come from the settings file and COVE_* variables: they fill in what Document and the profile leave open.
 	Settings Overrides
@@ -45,6 +46,11 @@ type Input struct {
 	// Dir is what a relative hostPath is relative to: as with kind, the directory that the command runs in. Without it
 	// such a path is an error.
 	Dir string
+	// Environ returns the value of a variable of the command's environment, for the proxy of a document that names none; nil
+	// is an empty environment.
+	Environ func(name string) string
+	// Warn is called with what of the environment is left out, and why. Path is the variable. It may be nil.
+	Warn func(Problem)
 	// Catalogue has the profiles and the addons. With the zero value there are none, and what is said of them stays as it
 	// is.
 	Catalogue profile.Catalogue
@@ -60,59 +66,66 @@ func Resolve(in Input) (v1alpha1.Cluster, error) {
 	if in.Document != nil {
 		doc = in.Document.DeepCopy()
 	}
-	if err := in.Flags.check("--workers", "--control-planes").Fault("cannot use the command line"); err != nil {
+	if err := in.Flags.check("--").Fault("cannot use the command line"); err != nil {
 		return v1alpha1.Cluster{}, err
 	}
-	if err := in.Settings.check("workers", "control-planes").Fault("cannot use the settings"); err != nil {
+	if err := in.Settings.check("").Fault("cannot use the settings"); err != nil {
 		return v1alpha1.Cluster{}, err
 	}
 	r := resolver{Input: in, doc: doc}
 	if err := r.useProfile(); err != nil {
 		return v1alpha1.Cluster{}, err
 	}
-	fill(doc, in.Settings, in.Flags)
-	override(doc, in.Flags)
-	absolute(doc, in.Dir)
+	r.items = itemsOf(doc)
+	r.fill()
+	r.override()
+	absolute(r.items, in.Dir)
+	r.environProxy()
+	r.inline()
 	set := r.addons()
-	Default(doc)
-	problems := check(doc)
+	r.items = defaults(doc, r.items)
+	problems := check(doc, r.items)
 	problems = append(problems, r.problems...)
 	if len(problems) == 0 {
 		problems = r.finish(set)
 	}
+	store(doc, r.items)
 	if err := problems.Fault("cannot use the cluster document"); err != nil {
 		return v1alpha1.Cluster{}, err
 	}
 	return *doc, nil
 }
 
-// check judges the numbers of nodes, which a document does not show any more once it has been resized.
-func (o Overrides) check(workers, controlPlanes string) Problems {
+// check judges what a document does not show any more once it has been changed by it: the numbers of nodes and their sizes.
+// dashes are what the names begin with.
+func (o Overrides) check(dashes string) Problems {
 	problems := Problems{}
-	if o.Workers != nil && *o.Workers < 0 {
-		problems.Invalid(workers, "%d is no number of nodes", *o.Workers)
+	if n := o.Workers; n != nil && *n < 0 {
+		problems.Invalid(dashes+"workers", "%d is no number of nodes", *n)
+	} else if n != nil && *n > maxWorkers {
+		problems.Invalid(dashes+"workers", "%d are too many; a cluster has up to %d workers", *n, maxWorkers)
 	}
-	switch n := o.ControlPlanes; {
-	case n == nil || *n == 1:
-	case *n < 1:
-		problems.Invalid(controlPlanes, "%d is too few; a cluster has one control plane", *n)
-	default:
-		problems.Add(fault.ConfigUnsupported, controlPlanes, "more than one control plane is not supported yet; leave it at 1")
+	if n := o.ControlPlanes; n != nil {
+		if problem := wrongNumber(*n); problem != "" {
+			problems.Invalid(dashes+"control-planes", "%s", problem)
+		}
 	}
+	checkSize(&problems, dashes, "a control plane", o.CPUs, o.Memory, minControlPlane())
 	return problems
 }
 
 // fill gives a document what it leaves open. Image and version belong together: who names one of them, in the document
 // or by a flag, has made the choice.
-func fill(doc *v1alpha1.Cluster, settings, flags Overrides) {
+func (r *resolver) fill() {
+	doc, settings, path := r.doc, r.Settings, nodesPath(r.doc)
 	if doc.Name == "" && doc.Cluster.Name == "" {
-		doc.Name = settings.Name
+		r.rename(settings.Name)
 	}
-	if len(doc.Cluster.Nodes) == 0 {
-		resize(doc, kind.ControlPlaneRole, settings.ControlPlanes)
-		resize(doc, kind.WorkerRole, settings.Workers)
+	if len(r.items) == 0 {
+		r.items = resize(r.items, kind.ControlPlaneRole, settings.ControlPlanes, path)
+		r.items = resize(r.items, kind.WorkerRole, settings.Workers, path)
 	}
-	if !choosesImage(doc, flags) {
+	if !choosesImage(doc, r.Flags) {
 		doc.Image, doc.KubernetesVersion = settings.Image, settings.KubernetesVersion
 	}
 }
@@ -120,82 +133,35 @@ func fill(doc *v1alpha1.Cluster, settings, flags Overrides) {
 // choosesImage reports whether document or flags name an image or a version.
 func choosesImage(doc *v1alpha1.Cluster, flags Overrides) bool {
 	return doc.Image != "" || doc.KubernetesVersion != "" || flags.Image != "" || flags.KubernetesVersion != "" ||
-		slices.ContainsFunc(doc.Cluster.Nodes, func(n kind.Node) bool { return n.Image != "" })
+		slices.ContainsFunc(itemsOf(doc), func(n item) bool { return n.Image != "" })
 }
 
-func override(doc *v1alpha1.Cluster, flags Overrides) {
-	if flags.Name != "" {
-		doc.Name = flags.Name
-	}
+func (r *resolver) override() {
+	doc, flags, path := r.doc, r.Flags, nodesPath(r.doc)
+	r.rename(flags.Name)
 	if flags.Image != "" {
 		// As kind has it: the flag goes for all nodes.
 		doc.Image = flags.Image
-		for i := range doc.Cluster.Nodes {
-			doc.Cluster.Nodes[i].Image = ""
+		for i := range r.items {
+			r.items[i].Image = ""
 		}
 	}
 	if flags.KubernetesVersion != "" {
 		doc.KubernetesVersion = flags.KubernetesVersion
 	}
-	resize(doc, kind.ControlPlaneRole, flags.ControlPlanes)
-	resize(doc, kind.WorkerRole, flags.Workers)
-	publish(doc, flags)
+	r.items = resize(r.items, kind.ControlPlaneRole, flags.ControlPlanes, path)
+	r.items = resize(r.items, kind.WorkerRole, flags.Workers, path)
+	r.items = publish(r.items, flags, path)
+	r.items = size(r.items, r.Settings, flags, path)
 }
 
-// publish adds what flags say of ports and mounts. Where the document has no control plane, it is refused later.
-func publish(doc *v1alpha1.Cluster, flags Overrides) {
-	if len(flags.Ports)+len(flags.Mounts) == 0 {
+// rename gives the cluster another name, if it is one. Full names of nodes begin with the old one.
+func (r *resolver) rename(name string) {
+	if name == "" {
 		return
 	}
-	if len(doc.Cluster.Nodes) == 0 {
-		doc.Cluster.Nodes = []kind.Node{{Role: kind.ControlPlaneRole}}
+	for i := range r.items {
+		r.items[i].Name = r.doc.ShortName(r.items[i].Name)
 	}
-	for i := range doc.Cluster.Nodes {
-		n := &doc.Cluster.Nodes[i]
-		n.ExtraMounts = append(n.ExtraMounts, flags.Mounts...)
-	}
-	if first := firstControlPlane(doc.Cluster.Nodes); first >= 0 {
-		n := &doc.Cluster.Nodes[first]
-		n.ExtraPortMappings = append(n.ExtraPortMappings, flags.Ports...)
-	}
-}
-
-// firstControlPlane returns the index of the first control plane, -1 where there is none.
-func firstControlPlane(nodes []kind.Node) int {
-	return slices.IndexFunc(nodes, func(n kind.Node) bool { return n.Role == kind.ControlPlaneRole || n.Role == "" })
-}
-
-// resize makes the document have n nodes of a role: the last ones go, plain ones are added at the end. Nil and negative
-// numbers say nothing.
-func resize(doc *v1alpha1.Cluster, role kind.NodeRole, n *int) {
-	if n == nil || *n < 0 {
-		return
-	}
-	nodes := doc.Cluster.Nodes
-	if len(nodes) == 0 {
-		nodes = []kind.Node{{Role: kind.ControlPlaneRole}}
-	}
-	have := 0
-	nodes = slices.DeleteFunc(nodes, func(node kind.Node) bool {
-		if node.Role == role || node.Role == "" && role == kind.ControlPlaneRole {
-			have++
-			return have > *n
-		}
-		return false
-	})
-	for ; have < *n; have++ {
-		nodes = append(nodes, kind.Node{Role: role})
-	}
-	doc.Cluster.Nodes = nodes
-}
-
-func absolute(doc *v1alpha1.Cluster, dir string) {
-	for i := range doc.Cluster.Nodes {
-		for j := range doc.Cluster.Nodes[i].ExtraMounts {
-			m := &doc.Cluster.Nodes[i].ExtraMounts[j]
-			if dir != "" && m.HostPath != "" && !isAbsolute(m.HostPath) {
-				m.HostPath = filepath.Join(dir, m.HostPath)
-			}
-		}
-	}
+	r.doc.Name = name
 }

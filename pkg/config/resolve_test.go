@@ -3,6 +3,7 @@ package config_test
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -120,21 +121,30 @@ func TestResolveKeepsWhatWorkersHave(t *testing.T) {
 
 func TestResolveRefuses(t *testing.T) {
 	mount := &v1alpha1.Cluster{Cluster: kind.Cluster{Nodes: nodes("c")}}
+	small := &v1alpha1.Cluster{Cluster: kind.Cluster{Networking: kind.Networking{PodSubnet: "10.244.0.0/17"}}}
 	mount.Cluster.Nodes[0].ExtraMounts = []kind.Mount{{HostPath: "data", ContainerPath: "/data"}}
 	tests := []struct {
 		in   config.Input
 		code fault.Code
 		want string
 	}{
-		{config.Input{Flags: config.Overrides{ControlPlanes: new(3)}}, fault.ConfigUnsupported,
-			"cannot use the command line: --control-planes: more than one control plane is not supported yet; leave it at 1"},
-		{config.Input{Settings: config.Overrides{ControlPlanes: new(2)}}, fault.ConfigUnsupported,
-			"cannot use the settings: control-planes: more than one control plane is not supported yet; leave it at 1"},
+		{config.Input{Flags: config.Overrides{ControlPlanes: new(4)}}, fault.ConfigInvalid,
+			"cannot use the command line: --control-planes: 4 control planes bear no more losses than 3: choose 3 or 5"},
+		{config.Input{Settings: config.Overrides{ControlPlanes: new(2)}}, fault.ConfigInvalid,
+			"cannot use the settings: control-planes: 2 control planes have no majority when one is lost: choose 1 or 3"},
 		{config.Input{Flags: config.Overrides{ControlPlanes: new(0), Workers: new(-1)}}, fault.ConfigInvalid,
 			"cannot use the command line: 2 problems\n  --workers: -1 is no number of nodes\n" +
-				"  --control-planes: 0 is too few; a cluster has one control plane"},
-		{config.Input{Flags: config.Overrides{Workers: new(256)}}, fault.ConfigInvalid,
-			"cannot use the cluster document: cluster.networking.podSubnet: 10.244.0.0/16 is too small: it takes a /24 per node, 257 in all"},
+				"  --control-planes: 0 is too few; a cluster has at least one control plane"},
+		{config.Input{Flags: config.Overrides{ControlPlanes: new(11), Workers: new(181)}}, fault.ConfigInvalid,
+			"cannot use the command line: 2 problems\n  --workers: 181 are too many; a cluster has up to 180 workers\n" +
+				"  --control-planes: 11 control planes are too many; a cluster has up to 9"},
+		{config.Input{Flags: config.Overrides{CPUs: "100m", Memory: "2g"}}, fault.ConfigInvalid,
+			"cannot use the command line: 2 problems\n  --cpus: 100m is too little for a control plane; give it at least 500m\n" +
+				"  --memory: \"2g\" is not how Kubernetes writes it; write 2Gi"},
+		{config.Input{Settings: config.Overrides{Memory: "1Mi"}}, fault.ConfigInvalid,
+			"cannot use the settings: memory: 1Mi is too little for a control plane; give it at least 512Mi"},
+		{config.Input{Document: small, Flags: config.Overrides{Workers: new(128)}}, fault.ConfigInvalid,
+			"cannot use the cluster document: cluster.networking.podSubnet: 10.244.0.0/17 is too small: it takes a /24 per node, 129 in all"},
 		{config.Input{Document: mount}, fault.ConfigInvalid,
 			`cannot use the cluster document: cluster.nodes[0].extraMounts[0].hostPath: "data" is not absolute`},
 		{config.Input{Flags: config.Overrides{KubernetesVersion: "1.99"}}, fault.VersionUnknown,
@@ -168,11 +178,45 @@ func TestLimits(t *testing.T) {
 	many.Cluster.Nodes = nodes("cwww")
 	patched := subnets("10.0.0.0/25", "10.1.0.0/16")
 	patched.Cluster.KubeadmConfigPatches = []string{"{kind: ClusterConfiguration, controllerManager: {extraArgs: [{name: node-cidr-mask-size, value: '27'}]}}"}
+	cove := func(nodes ...v1alpha1.NodeSpec) v1alpha1.Cluster { return v1alpha1.Cluster{NodeSpecs: nodes} }
+	sized := func(role kind.NodeRole, cpus, memory string) v1alpha1.Cluster {
+		return cove(v1alpha1.NodeSpec{Role: role, CPUs: cpus, Memory: memory})
+	}
+	controls := func(n int) v1alpha1.Cluster { return cove(v1alpha1.NodeSpec{Role: kind.ControlPlaneRole, Count: n}) }
+	workerImage := func(tag string) v1alpha1.Cluster {
+		doc := cove(v1alpha1.NodeSpec{Image: "node:" + tag})
+		doc.KubernetesVersion = "v1.36.3"
+		return doc
+	}
 	tests := []struct {
 		name string
 		doc  v1alpha1.Cluster
 		ok   bool
 	}{
+		{"1 control plane", controls(1), true},
+		{"2 control planes", controls(2), false},
+		{"3 control planes", controls(3), true},
+		{"9 control planes", controls(9), true},
+		{"11 control planes", controls(11), false},
+		{"3 control planes of kind's", v1alpha1.Cluster{Cluster: kind.Cluster{Nodes: nodes("cwcc")}}, true},
+		{"4 control planes of kind's", v1alpha1.Cluster{Cluster: kind.Cluster{Nodes: nodes("cccc")}}, false},
+		{"180 workers", cove(v1alpha1.NodeSpec{Count: 180}), true},
+		{"181 workers", cove(v1alpha1.NodeSpec{Count: 181}), false},
+		{"more workers than a number holds", cove(slices.Repeat([]v1alpha1.NodeSpec{{Count: 1 << 62}}, 4)...), false},
+		{"a control plane of 500m and 512Mi", sized(kind.ControlPlaneRole, "500m", "512Mi"), true},
+		{"a control plane of 499m", sized(kind.ControlPlaneRole, "499m", ""), false},
+		{"a control plane of a byte less", sized(kind.ControlPlaneRole, "", "536870911"), false},
+		{"a worker of 100m and 128Mi", sized("", "0.1", "134217728"), true},
+		{"a worker of 99m", sized("", "99m", ""), false},
+		{"a worker of a byte less", sized("", "", "134217727"), false},
+		{"the largest size", sized("", "1024", "64Ti"), true},
+		{"a size that is negative", sized("", "-1", "-1Gi"), false},
+		{"a worker of the same patch", workerImage("v1.36.3"), true},
+		{"a worker of a newer patch", workerImage("v1.36.9"), true},
+		{"a worker of a newer minor version", workerImage("v1.37.0"), false},
+		{"a worker of three minor versions before", workerImage("v1.33.9"), true},
+		{"a worker of four minor versions before", workerImage("v1.32.9"), false},
+		{"a worker whose image names no version", workerImage("latest"), true},
 		{"name of 40", v1alpha1.Cluster{Name: strings.Repeat("a", 40)}, true},
 		{"name of 41", v1alpha1.Cluster{Name: strings.Repeat("a", 41)}, false},
 		{"name with a dot", v1alpha1.Cluster{Name: "a.b"}, false},
@@ -198,7 +242,6 @@ func TestLimits(t *testing.T) {
 		{"API address ::1", network(func(n *kind.Networking) { n.APIServerAddress = "::1" }), true},
 		{"search domain .", network(func(n *kind.Networking) { n.DNSSearch = &[]string{"."} }), true},
 		{"search domain ..", network(func(n *kind.Networking) { n.DNSSearch = &[]string{".."} }), false},
-		{"ipv6", network(func(n *kind.Networking) { n.IPFamily = "ipv6" }), false},
 		{"container port 1", port(kind.PortMapping{ContainerPort: 1}), true},
 		{"container port 65535", port(kind.PortMapping{ContainerPort: 65535}), true},
 		{"container port 65536", port(kind.PortMapping{ContainerPort: 65536}), false},

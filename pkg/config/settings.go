@@ -35,6 +35,8 @@ func Keys() []Key {
 		{"control-planes", "control-planes", "how many control planes a new cluster has"},
 		{"image", "image", "the node image of new clusters"},
 		{"kubernetes-version", "kubernetes-version", "the Kubernetes version of new clusters"},
+		{"cpus", "cpus", "how many CPUs each node of a new cluster may use, as 2 or 500m"},
+		{"memory", "memory", "how much memory each node of a new cluster may use, as 2Gi"},
 		{"profile", "profile", "the profile of new clusters"},
 		{"cni", "cni", "the addon for the pod network of new clusters, or none"},
 		{"wait", "wait", "what create waits for: none, api, nodes or usable"},
@@ -182,7 +184,7 @@ func (s *Settings) Overrides() (Overrides, error) {
 }
 
 // FlagOverrides returns what was set on the command line by --name, --workers, --control-planes, --image,
-// --kubernetes-version, --profile and --cni, for Input.Flags. A name that is an argument wins over it; that is the caller's to do.
+// --kubernetes-version, --profile, --cni, --cpus and --memory, for Input.Flags. A name that is an argument wins over it; that is the caller's to do.
 func FlagOverrides(flags *pflag.FlagSet) (Overrides, error) {
 	return overrides(func(name string) (string, string, bool) {
 		if name == "cluster" {
@@ -222,6 +224,8 @@ func overrides(value func(name string) (value, source string, ok bool), failure 
 		KubernetesVersion: text("kubernetes-version"),
 		Profile:           text("profile"),
 		CNI:               text("cni"),
+		CPUs:              text("cpus"),
+		Memory:            text("memory"),
 	}
 	return o, problems.Fault("%s", failure)
 }

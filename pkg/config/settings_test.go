@@ -39,6 +39,8 @@ func flagSet() *pflag.FlagSet {
 	f.Int("control-planes", 1, "")
 	f.String("image", "", "")
 	f.String("kubernetes-version", "", "")
+	f.String("cpus", "", "")
+	f.String("memory", "", "")
 	f.String("wait", "usable", "")
 	f.Duration("timeout", time.Minute, "")
 	f.Bool("retain", false, "")
@@ -106,24 +108,24 @@ func TestSettingsPrecedence(t *testing.T) {
 func TestOverridesBySource(t *testing.T) {
 	bare(t)
 	t.Setenv("COVE_IMAGE", "env:image")
-	s, _, err := settings(t, "cluster: filed\nworkers: 3\nkubernetes-version: 1.30\nimage: lost\ncontrol-planes: 1\n")
+	s, _, err := settings(t, "cluster: filed\nworkers: 3\nkubernetes-version: 1.30\nimage: lost\ncontrol-planes: 1\ncpus: 2\n")
 	if err != nil {
 		t.Fatal(err)
 	}
 	flags := flagSet()
-	if err := flags.Parse([]string{"--workers=1", "--name=flagged"}); err != nil {
+	if err := flags.Parse([]string{"--workers=1", "--name=flagged", "--memory=2Gi"}); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Apply(flags); err != nil {
 		t.Fatal(err)
 	}
 	got, err := s.Overrides()
-	want := config.Overrides{Name: "filed", Workers: new(3), ControlPlanes: new(1), Image: "env:image", KubernetesVersion: "1.30"}
+	want := config.Overrides{Name: "filed", Workers: new(3), ControlPlanes: new(1), Image: "env:image", KubernetesVersion: "1.30", CPUs: "2"}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("settings: got %+v, %v; want %+v", got, err, want)
 	}
 	got, err = config.FlagOverrides(flags)
-	want = config.Overrides{Name: "flagged", Workers: new(1)}
+	want = config.Overrides{Name: "flagged", Workers: new(1), Memory: "2Gi"}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("flags: got %+v, %v; want %+v", got, err, want)
 	}
@@ -134,7 +136,7 @@ func TestOverridesBySource(t *testing.T) {
 
 func TestSettingsFileErrors(t *testing.T) {
 	bare(t)
-	known := "(there are cluster, cni, control-planes, image, kubeconfig, kubernetes-version, no-color, output, profile, quiet, retain, timeout, verbosity, wait, workers)"
+	known := "(there are cluster, cni, control-planes, cpus, image, kubeconfig, kubernetes-version, memory, no-color, output, profile, quiet, retain, timeout, verbosity, wait, workers)"
 	for text, want := range map[string]string{
 		"worker: 1\nfile: x\n":         "2 problems\n  line 1: worker: unknown setting; did you mean workers? " + known + "\n  line 2: file: unknown setting " + known,
 		"workers: [1]\n":               "line 1: workers: want one value, not a list",

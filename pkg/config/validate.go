@@ -8,7 +8,6 @@ import (
 	"strconv"
 
 	"k8s.io/apimachinery/pkg/api/validate/content"
-	kind "sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
 
 	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
 	"github.com/cove-k8s/cove/pkg/fault"
@@ -20,19 +19,19 @@ import (
 // document leaves open counts as Default would fill it in.
 func Validate(doc v1alpha1.Cluster) error {
 	full := doc.DeepCopy()
-	Default(full)
-	return check(full).Fault("cannot use the cluster document")
+	return check(full, defaults(full, itemsOf(full))).Fault("cannot use the cluster document")
 }
 
-// check finds all problems of a complete document.
-func check(doc *v1alpha1.Cluster) Problems {
-	v := newValidator(doc)
+// check finds all problems of a complete document, which has these nodes.
+func check(doc *v1alpha1.Cluster, items []item) Problems {
+	v := newValidator(doc, items)
 	v.name()
 	v.version()
 	v.addons()
 	v.nodes()
 	v.ports()
 	v.networking()
+	v.trust()
 	v.components()
 	v.patches()
 	return v.problems
@@ -41,11 +40,12 @@ func check(doc *v1alpha1.Cluster) Problems {
 type validator struct {
 	problems Problems
 	doc      *v1alpha1.Cluster
+	items    []item
 	prefix   string // of the paths of what is kind's
 }
 
-func newValidator(doc *v1alpha1.Cluster) *validator {
-	v := &validator{doc: doc, prefix: "cluster."}
+func newValidator(doc *v1alpha1.Cluster, items []item) *validator {
+	v := &validator{doc: doc, items: items, prefix: "cluster."}
 	if doc.FromKind {
 		v.prefix = ""
 	}
@@ -81,21 +81,15 @@ func (v *validator) version() {
 		v.problems.Add(problem.Code, "kubernetesVersion", "%s: %s", strconv.Quote(full), problem.Message)
 		return
 	}
-	control := slices.IndexFunc(v.doc.Cluster.Nodes, func(n kind.Node) bool { return n.Role == kind.ControlPlaneRole })
-	for i, n := range v.doc.Nodes() {
-		path := "image"
-		if v.doc.Cluster.Nodes[i].Image != "" {
-			path = v.in("nodes[%d].image", i)
-		} else if i != control {
-			continue
+	first := firstControlPlane(v.items)
+	for i, n := range v.items {
+		path, image := n.path+".image", n.Image
+		if image == "" {
+			path, image = "image", v.doc.Image
 		}
-		has := ImageVersion(n.Image)
-		switch {
-		case has == "":
-		case i == control && has != full:
-			v.problems.Invalid(path, "%s has Kubernetes %s, but kubernetesVersion is %s; leave one of them out, or make them agree", n.Image, has, full)
-		case minor(has) != minor(full):
-			v.problems.Invalid(path, "%s has Kubernetes %s, but the cluster runs %s; all nodes run the same minor version", n.Image, has, full)
+		said := slices.ContainsFunc(v.problems, func(p Problem) bool { return p.Path == path })
+		if problem := imageProblem(image, full, n.Role, i == first); problem != "" && !said {
+			v.problems.Invalid(path, "%s", problem)
 		}
 	}
 }
@@ -125,8 +119,7 @@ func (v *validator) components() {
 // an apiVersion that cove does not write. People should see them before the cluster is made.
 func Warnings(doc v1alpha1.Cluster) Problems {
 	full := doc.DeepCopy()
-	Default(full)
-	v := newValidator(full)
+	v := newValidator(full, defaults(full, itemsOf(full)))
 	v.idlePatches()
 	return v.problems
 }

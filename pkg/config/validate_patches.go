@@ -34,9 +34,9 @@ func (v *validator) patches() {
 	c := v.doc.Cluster
 	v.kubeadmPatches(v.in("kubeadmConfigPatches"), c.KubeadmConfigPatches)
 	v.jsonPatches(v.in("kubeadmConfigPatchesJSON6902"), c.KubeadmConfigPatchesJSON6902)
-	for i, n := range c.Nodes {
-		v.kubeadmPatches(v.in("nodes[%d].kubeadmConfigPatches", i), n.KubeadmConfigPatches)
-		v.jsonPatches(v.in("nodes[%d].kubeadmConfigPatchesJSON6902", i), n.KubeadmConfigPatchesJSON6902)
+	for _, n := range v.items {
+		v.kubeadmPatches(n.path+".kubeadmConfigPatches", n.KubeadmConfigPatches)
+		v.jsonPatches(n.path+".kubeadmConfigPatchesJSON6902", n.KubeadmConfigPatchesJSON6902)
 	}
 	for i, patch := range c.ContainerdConfigPatches {
 		path := v.in("containerdConfigPatches[%d]", i)
@@ -185,9 +185,8 @@ func isPointer(s *string) bool { return s != nil && (*s == "" || strings.HasPref
 func (v *validator) idlePatches() {
 	c := v.doc.Cluster
 	v.idle(v.in("kubeadmConfigPatches"), v.in("kubeadmConfigPatchesJSON6902"), c.KubeadmConfigPatches, c.KubeadmConfigPatchesJSON6902)
-	for i, n := range c.Nodes {
-		at := v.in("nodes[%d].", i)
-		v.idle(at+"kubeadmConfigPatches", at+"kubeadmConfigPatchesJSON6902", n.KubeadmConfigPatches, n.KubeadmConfigPatchesJSON6902)
+	for _, n := range v.items {
+		v.idle(n.path+".kubeadmConfigPatches", n.path+".kubeadmConfigPatchesJSON6902", n.KubeadmConfigPatches, n.KubeadmConfigPatchesJSON6902)
 	}
 }
 

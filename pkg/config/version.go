@@ -1,10 +1,12 @@
 package config
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/version"
+	kind "sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
 
 	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
 	"github.com/cove-k8s/cove/pkg/fault"
@@ -74,13 +76,33 @@ func ImageVersion(ref string) string {
 	return regexp.MustCompile(`^v1\.[2-9][0-9]\.[0-9]+`).FindString(tag)
 }
 
-// minor returns "1.36" of a full version, "" of anything else.
-func minor(full string) string {
-	v, err := version.ParseSemantic(full)
-	if err != nil {
+// maxSkew is how many minor versions a worker may be older than the control plane.
+// https://kubernetes.io/releases/version-skew-policy/#kubelet
+const maxSkew = 3
+
+// imageProblem says what is wrong with the image of a node of a cluster that runs the version full, by the version that
+// the image's tag names; "" where nothing is, or none is named. first says that the node is the first control plane, whose
+// version is the cluster's.
+func imageProblem(image, full string, role kind.NodeRole, first bool) string {
+	has := ImageVersion(image)
+	if has == "" {
 		return ""
 	}
-	return version.MajorMinor(v.Major(), v.Minor()).String()
+	own, cluster := version.MustParseSemantic(has), version.MustParseSemantic(full)
+	prefix := image + " has Kubernetes " + has + ", but "
+	switch newer := own.Minor() > cluster.Minor(); {
+	case first && has != full:
+		return prefix + "kubernetesVersion is " + full + "; leave one of them out, or make them agree"
+	case role == kind.ControlPlaneRole && own.Minor() != cluster.Minor():
+		return prefix + "the cluster runs " + full + "; all control planes run the same minor version"
+	case newer:
+		return prefix + "the cluster runs " + full + "; a worker's may not be newer"
+	case cluster.Minor()-own.Minor() > maxSkew && !newer:
+		return fmt.Sprintf("%sthe cluster runs %s; a worker's may be up to %d minor versions older", prefix, full, maxSkew)
+	case !atLeast(has, oldestVersion):
+		return image + " has Kubernetes " + has + ", which is too old; cove needs " + oldestVersion + " or later"
+	}
+	return ""
 }
 
 // atLeast reports whether a full version is at least another one; what is no version is not.

@@ -40,6 +40,17 @@ func Absolute(a v1alpha1.Addon, dir string) v1alpha1.Addon {
 // file, are manifests. What cannot be used is ConfigInvalid.
 func OpenOwn(a v1alpha1.Addon, dir string) (*Addon, error) {
 	a = Absolute(a, dir)
+	out, err := openOwn(a)
+	if err != nil {
+		return nil, err
+	}
+	out.Entry = a.DeepCopy()
+	out.Entry.Parameters = nil
+	return out, nil
+}
+
+// openOwn opens one whose paths are absolute, or cannot be made so.
+func openOwn(a v1alpha1.Addon) (*Addon, error) {
 	if a.Helm != nil {
 		return openChart(a)
 	}

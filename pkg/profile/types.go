@@ -65,6 +65,8 @@ type Addon struct {
 	Dir string `yaml:"-" json:"-"`
 	// Own says that the addon is the user's own, given by path or as a chart.
 	Own bool `yaml:"-" json:"own,omitempty"`
+	// Entry is how a document names one of the user's own, without parameters.
+	Entry v1alpha1.Addon `yaml:"-" json:"-"`
 }
 
 // Requires is what an addon cannot do without.

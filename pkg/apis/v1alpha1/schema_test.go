@@ -91,14 +91,30 @@ func amend(def string, s *jsonschema.Schema) {
 		property("name").Default = v1alpha1.DefaultName
 		property("kubernetesVersion").Pattern = `^v?[0-9]+\.[0-9]+(\.[0-9]+(-.+)?)?$`
 		property("profile").Default = "dev"
+		describe("nodes", "Nodes lists the nodes, with what kind's list lacks: names, numbers, sizes and taints. Either this list or "+
+			"cluster.nodes is given. It has an odd number of control planes up to 9, and up to 180 workers; one without a control "+
+			"plane gets a plain one.")
+	case "NodeSpec":
+		property("name").Pattern = `^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`
+		enum("role", string(kind.ControlPlaneRole), string(kind.WorkerRole))
+		property("role").Default = string(kind.WorkerRole)
+		property("count").Minimum, property("count").Maximum, property("count").Default = "1", "180", 1
+		for _, size := range []string{"cpus", "memory"} { // YAML has numbers without quotes
+			property(size).Type, property(size).Extras = "", map[string]any{"type": []string{"string", "number"}}
+		}
+		patches("kubeadmConfigPatches", "kubeadmConfigPatchesJSON6902", "They come after those of the cluster.")
+	case "CertificateAuthority":
+		property("name").Pattern = `^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`
+	case "Taint":
+		enum("effect", "NoSchedule", "PreferNoSchedule", "NoExecute")
 	case "Addon":
 		property("name").Pattern = `^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`
 	case "KindCluster":
 		enum("apiVersion", v1alpha1.KindAPIVersion)
 		enum("kind", v1alpha1.KindCluster)
 		describe("name", "Name may be left out: the document's name is beside cluster. If both are given, they must agree.")
-		describe("nodes", "Nodes lists the nodes: one control plane and any number of workers. Defaults to one control plane, "+
-			"which then runs workloads too.")
+		describe("nodes", "Nodes lists the nodes: an odd number of control planes up to 9, and up to 180 workers. Defaults to one "+
+			"control plane, which then runs workloads too. The list beside cluster can say more.")
 		patches("kubeadmConfigPatches", "kubeadmConfigPatchesJSON6902", "They come before those of the nodes.")
 		describe("containerdConfigPatches", "ContainerdConfigPatches are TOML merge patches of containerd's configuration on all "+
 			"nodes. One that names a version is left out where the configuration has another one.")
@@ -111,20 +127,26 @@ func amend(def string, s *jsonschema.Schema) {
 		patches("kubeadmConfigPatches", "kubeadmConfigPatchesJSON6902", "They come after those of the cluster.")
 		enum("role", string(kind.ControlPlaneRole), string(kind.WorkerRole))
 		property("role").Default = string(kind.ControlPlaneRole)
-		describe("image", "Image is this node's own, of the same minor version of Kubernetes. Defaults to the cluster's image.")
+		describe("image", "Image is this node's own. A worker's may be up to three minor versions of Kubernetes older than the "+
+			"cluster. Defaults to the cluster's image.")
 	case "Networking":
-		enum("ipFamily", string(kind.IPv4Family)) // the others are not honoured
-		describe("ipFamily", "IPFamily is ipv4, the only one that is supported.")
+		enum("ipFamily", string(kind.IPv4Family), string(kind.IPv6Family), string(kind.DualStackFamily))
+		property("ipFamily").Default = string(kind.IPv4Family)
+		describe("ipFamily", "IPFamily is that of pods and services; dual is both, IPv4 first.")
 		enum("kubeProxyMode", "iptables", "ipvs", "nftables", "none")
 		describe("kubeProxyMode", "KubeProxyMode is how kube-proxy works; none leaves it out. Defaults to nftables from "+
 			"Kubernetes 1.33 on, to iptables before.")
 		describe("apiServerPort", "APIServerPort is the port of the engine's host that the API server is published on. 0, the "+
 			"default, and -1 let cove or the engine choose one.")
 		port("apiServerPort", "-1")
+		describe("apiServerAddress", "APIServerAddress is the address of the engine's host that the API server is published on. ::1 "+
+			"by default where ipFamily is ipv6.")
 		property("apiServerAddress").Default = "127.0.0.1"
-		describe("podSubnet", "PodSubnet is where pods get their addresses from; each node needs a /24 of it.")
+		describe("podSubnet", "PodSubnet is where pods get their addresses from; each node needs a /24 of it, or a /64 of an IPv6 "+
+			"one. fd00:10:244::/56 by default where ipFamily is ipv6; with dual, both with a comma, IPv4 first.")
 		property("podSubnet").Default = "10.244.0.0/16"
-		describe("serviceSubnet", "ServiceSubnet is where services get their addresses from.")
+		describe("serviceSubnet", "ServiceSubnet is where services get their addresses from. fd00:10:96::/112 by default where "+
+			"ipFamily is ipv6; with dual, both with a comma, IPv4 first.")
 		property("serviceSubnet").Default = "10.96.0.0/16"
 		describe("disableDefaultCNI", "DisableDefaultCNI leaves the pod network to you: nodes are not Ready until there is one.")
 		describe("dnsSearch", "DNSSearch lists the search domains of the nodes. Defaults to the engine host's.")

@@ -3,6 +3,8 @@
 package v1alpha1
 
 import (
+	"slices"
+
 	kind "sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
 )
 
@@ -40,6 +42,16 @@ type Cluster struct {
 	CNI string `yaml:"cni,omitempty" json:"cni,omitempty"`
 	// Addons are added to those of the profile, and refine them.
 	Addons []Addon `yaml:"addons,omitempty" json:"addons,omitempty"`
+	// NodeSpecs are the nodes, with what kind's list lacks: names, numbers, sizes and taints. Either this list or cluster.nodes
+	// is given. A list without a control plane gets one plain control plane.
+	NodeSpecs []NodeSpec `yaml:"nodes,omitempty" json:"nodes,omitempty"`
+	// Proxy is what the nodes reach the network through. Defaults to what the environment of the command says in HTTP_PROXY,
+	// HTTPS_PROXY and NO_PROXY, or the same in lower case; {} is none.
+	Proxy *Proxy `yaml:"proxy,omitempty" json:"proxy,omitempty"`
+	// CertificateAuthorities are trusted by the nodes, and so for pulling images, beside those of the node image.
+	CertificateAuthorities []CertificateAuthority `yaml:"certificateAuthorities,omitempty" json:"certificateAuthorities,omitempty"`
+	// Registries says how nodes pull images.
+	Registries Registries `yaml:"registries,omitempty" json:"registries,omitzero"`
 	// Cluster is kind's cluster document of apiVersion kind.x-k8s.io/v1alpha4. Its own apiVersion, kind and name may be
 	// left out.
 	Cluster kind.Cluster `yaml:"cluster,omitempty" json:"cluster,omitzero"`
@@ -57,6 +69,15 @@ func (c *Cluster) DeepCopy() *Cluster {
 		out.Addons = make([]Addon, len(c.Addons))
 		for i, a := range c.Addons {
 			out.Addons[i] = a.DeepCopy()
+		}
+	}
+	out.Proxy = c.Proxy.DeepCopy()
+	out.CertificateAuthorities = slices.Clone(c.CertificateAuthorities)
+	out.Registries = c.Registries.DeepCopy()
+	if c.NodeSpecs != nil {
+		out.NodeSpecs = make([]NodeSpec, len(c.NodeSpecs))
+		for i, n := range c.NodeSpecs {
+			out.NodeSpecs[i] = n.DeepCopy()
 		}
 	}
 	return &out
