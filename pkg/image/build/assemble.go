@@ -18,7 +18,7 @@ import (
 )
 
 // layoutVersion is part of an image's content hash. It changes when the code below makes other images of the same parts.
-const layoutVersion = "3"
+const layoutVersion = "4"
 
 // nodeProgram is where the node's PID 1 is.
 const nodeProgram = "usr/local/bin/cove-node"
@@ -91,7 +91,7 @@ func (b *builder) nodeLayers(v version, content string, parts map[string]string,
 	if err := nodePrograms(others, parts); err != nil {
 		return nil, err
 	}
-	for id, name := range s.layers {
+	for place, name := range s.layers {
 		into := others
 		switch name {
 		case layerTools, layerBusybox:
@@ -99,7 +99,7 @@ func (b *builder) nodeLayers(v version, content string, parts map[string]string,
 		case partKubernetes:
 			into = kube
 		}
-		into.under(filepath.Join(prebaked, id, "fs"), trees[name])
+		into.under(filepath.Join(prebaked, place, "fs"), trees[name])
 	}
 	top, err := b.topTree(v, parts, s)
 	if err == nil {
@@ -139,6 +139,7 @@ func nodePrograms(t tree, parts map[string]string) error {
 		}
 	}
 	t.symlink("usr/local/bin/ctr", "containerd")
+	t.symlink("usr/local/bin/containerd-graft", "containerd")
 	return nil
 }
 
@@ -153,6 +154,7 @@ func (b *builder) topTree(v version, parts map[string]string, s seed) (tree, err
 	t.symlink("usr/local/bin/systemctl", "cove-node")
 	t.symlink("usr/local/bin/journalctl", "cove-node")
 	t.bytes(seedArchive, s.archive)
+	t.bytes(seedImages, s.images)
 	files, err := b.nodeFiles(v)
 	if err != nil {
 		return nil, err

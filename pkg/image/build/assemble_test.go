@@ -60,8 +60,8 @@ func fakeLayout(t *testing.T) (map[string]string, map[string]tree, map[string]*l
 	return parts, trees, sums
 }
 
-// snapshotIDs numbers the chains of the components as containerd does: in order, each once.
-func snapshotIDs(sums map[string]*layer, list []component) map[string]string {
+// places numbers the chains of the components: in order, each once.
+func places(sums map[string]*layer, list []component) map[string]string {
 	ids := map[string]string{}
 	for _, c := range list {
 		var chain []digest.Digest
@@ -78,8 +78,8 @@ func snapshotIDs(sums map[string]*layer, list []component) map[string]string {
 func TestSnapshotLayers(t *testing.T) {
 	_, _, sums := fakeLayout(t)
 	list := components(versions()[0])
-	ids := snapshotIDs(sums, list)
-	got, err := snapshotLayers(list, sums, ids)
+	byChain := places(sums, list)
+	got, err := snapshotLayers(list, sums, byChain)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,6 +99,12 @@ func TestSnapshotLayers(t *testing.T) {
 	if _, err := snapshotLayers(list, sums, nil); err == nil || !strings.Contains(err.Error(), "pause") {
 		t.Errorf("without snapshots: %v", err)
 	}
+	for chain := range byChain {
+		byChain[chain] = "1"
+	}
+	if _, err := snapshotLayers(list, sums, byChain); err == nil || !strings.Contains(err.Error(), "have one place") {
+		t.Errorf("two layers at one place: %v", err)
+	}
 }
 
 // nodeImage returns the files of each layer of a node image made of the fake parts.
@@ -107,9 +113,9 @@ func nodeImage(t *testing.T) []map[string]archived {
 	parts, trees, sums := fakeLayout(t)
 	v := versions()[0]
 	list := components(v)
-	s := seed{archive: []byte("state")}
+	s := seed{archive: []byte("state"), images: []byte("{}")}
 	var err error
-	if s.layers, err = snapshotLayers(list, sums, snapshotIDs(sums, list)); err != nil {
+	if s.layers, err = snapshotLayers(list, sums, places(sums, list)); err != nil {
 		t.Fatal(err)
 	}
 	layers, err := testBuilder(t).nodeLayers(v, "hash", parts, trees, s)
@@ -165,7 +171,8 @@ func TestNodeLayersHaveEverything(t *testing.T) {
 		"prebaked/snapshots/1/fs/pause", "prebaked/snapshots/5/fs/usr/local/bin/etcd", "prebaked/snapshots/6/fs/coredns",
 		"prebaked/snapshots/7/fs/usr/local/bin/flannel", "prebaked/snapshots/8/fs/usr/bin/local-path-provisioner",
 		"usr/local/bin/containerd", "usr/local/bin/containerd-shim-runc-v2", "usr/local/sbin/runc", "opt/cni/bin/ptp", "opt/cni/bin/host-local",
-		"opt/cni/bin/portmap", "opt/cni/bin/loopback", "usr/local/bin/cove-node", "usr/share/cove/seed.tar", "kind/version", "kind/cove-image.json",
+		"opt/cni/bin/portmap", "opt/cni/bin/loopback", "usr/local/bin/cove-node", "usr/share/cove/seed.tar", "usr/share/cove/images.json", "kind/version",
+		"kind/cove-image.json",
 		"kind/manifests/default-cni.yaml", "kind/manifests/default-storage.yaml", "etc/containerd/config.toml", "usr/share/cove/sbom.spdx.json",
 		"usr/share/cove/licenses/example.org/etcd@v1.0.0/LICENSE",
 	} {
@@ -175,7 +182,8 @@ func TestNodeLayersHaveEverything(t *testing.T) {
 	}
 	for name, target := range map[string]string{
 		"usr/local/bin/kubelet": "kube", "usr/local/bin/kubeadm": "kube", "usr/local/bin/kubectl": "kube", "usr/local/bin/ctr": "containerd",
-		"usr/local/bin/entrypoint": "cove-node", "usr/local/bin/systemctl": "cove-node", "usr/local/bin/journalctl": "cove-node",
+		"usr/local/bin/containerd-graft": "containerd",
+		"usr/local/bin/entrypoint":       "cove-node", "usr/local/bin/systemctl": "cove-node", "usr/local/bin/journalctl": "cove-node",
 		"prebaked/snapshots/4/fs/usr/local/bin/kube-proxy": "kube", "prebaked/snapshots/5/fs/usr/local/bin/etcdctl": "etcd",
 	} {
 		expect(t, all, name, tar.TypeSymlink, target)

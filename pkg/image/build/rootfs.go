@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/cove-k8s/cove/pkg/event"
@@ -22,7 +23,7 @@ const suite = "trixie"
 // rootfsPackages are the packages beyond the essential ones (coreutils, grep, sed, tar, findutils, hostname, util-linux …).
 func rootfsPackages() []string {
 	return []string{
-		"bash", "busybox-static", "ca-certificates", "conntrack", "ethtool", "iproute2", "iptables", "kmod", "mount",
+		"bash", "busybox-static", "ca-certificates", "conntrack", "ethtool", "haproxy", "iproute2", "iptables", "kmod", "mount",
 		"nftables", "procps", "socat",
 	}
 }
@@ -38,8 +39,26 @@ func dropped(name string) bool {
 			return true
 		}
 	}
-	return strings.HasPrefix(name, "usr/lib/") && (strings.Contains(name, "/gconv/") || strings.Contains(name, "/perl-base")) ||
-		strings.HasPrefix(name, "usr/bin/perl")
+	if dir, base := path.Split(name); slices.Contains(accountTools(), base) && (dir == "usr/bin/" || dir == "usr/sbin/") {
+		return true
+	}
+	if strings.HasPrefix(name, "usr/lib/") {
+		for _, part := range []string{"/gconv/", "/perl-base", "/libopentracing_mocktracer.so", "/liblua5.4-c++.so", "/libsemanage.so", "/libsepol.so"} {
+			if strings.Contains(name, part) {
+				return true
+			}
+		}
+	}
+	return strings.HasPrefix(name, "usr/bin/perl")
+}
+
+// accountTools are the programs of adduser and passwd, which haproxy's package needs while it is installed: a node has root alone.
+func accountTools() []string {
+	return []string{
+		"addgroup", "adduser", "chage", "chfn", "chgpasswd", "chpasswd", "chsh", "delgroup", "deluser", "expiry", "gpasswd", "groupadd",
+		"groupdel", "groupmod", "grpck", "grpconv", "grpunconv", "halog", "newusers", "passwd", "pwck", "pwconv", "pwunconv",
+		"shadowconfig", "useradd", "userdel", "usermod", "vigr", "vipw",
+	}
 }
 
 func droppedPrefixes() []string {
@@ -49,7 +68,9 @@ func droppedPrefixes() []string {
 		"usr/share/perl5", "usr/share/pam-configs", "usr/share/doc-base", "usr/share/gcc", "usr/share/gdb", "usr/share/zoneinfo",
 		"usr/share/polkit-1", "usr/share/debconf", "usr/lib/apt", "usr/lib/systemd", "usr/lib/udev/hwdb.d", "usr/lib/dpkg",
 		"usr/games", "usr/local/games", "usr/src", "etc/apt", "etc/cron.daily", "etc/systemd", "etc/init.d", "etc/hostname",
-		"etc/machine-id", "etc/resolv.conf", "etc/hosts",
+		"etc/machine-id", "etc/resolv.conf", "etc/hosts", "etc/rc0.d", "etc/rc1.d", "etc/rc2.d", "etc/rc3.d", "etc/rc4.d", "etc/rc5.d",
+		"etc/rc6.d", "etc/rcS.d", "etc/haproxy", "etc/default/haproxy", "etc/logrotate.d", "etc/rsyslog.d", "etc/adduser.conf",
+		"etc/deluser.conf", "etc/login.defs", "etc/selinux",
 		"var/cache", "var/lib/apt", "var/log", "var/lib/dpkg/info", "var/lib/systemd", "var/backups", "var/lib/dpkg/status-old",
 	}
 }

@@ -97,6 +97,11 @@ func TestDropped(t *testing.T) {
 		"usr/lib/x86_64-linux-gnu/perl-base/x": true, "usr/lib/x86_64-linux-gnu/gconv/x.so": true, "usr/lib/x86_64-linux-gnu/libc.so.6": false,
 		"usr/sbin/nft": false, "var/lib/dpkg/status": false, "var/lib/dpkg/info/x.list": true, "tmp": true, "tmpfile": false,
 		"etc/ssl/certs/ca-certificates.crt": false, "usr/share/ca-certificates/x": false,
+		"usr/sbin/haproxy": false, "etc/haproxy/haproxy.cfg": true, "etc/rc2.d/S01haproxy": true, "usr/sbin/useradd": true, "usr/bin/passwd": true,
+		"etc/passwd": false, "usr/share/doc/passwd/copyright": false, "usr/lib/x86_64-linux-gnu/liblua5.4.so.0": false,
+		"usr/lib/x86_64-linux-gnu/liblua5.4-c++.so.0": true, "usr/lib/x86_64-linux-gnu/libopentracing.so.1": false,
+		"usr/lib/x86_64-linux-gnu/libopentracing_mocktracer.so.1": true, "usr/lib/x86_64-linux-gnu/libsepol.so.2": true,
+		"usr/lib/x86_64-linux-gnu/libselinux.so.1": false,
 	} {
 		if got := dropped(name); got != want {
 			t.Errorf("dropped(%q) = %t", name, got)
@@ -105,7 +110,7 @@ func TestDropped(t *testing.T) {
 }
 
 func TestRootfsHasWhatANodeNeeds(t *testing.T) {
-	for _, name := range []string{"bash", "mount", "procps", "iproute2", "nftables", "iptables", "conntrack", "kmod", "ca-certificates"} {
+	for _, name := range []string{"bash", "mount", "procps", "iproute2", "nftables", "iptables", "conntrack", "kmod", "ca-certificates", "haproxy"} {
 		if !slices.Contains(rootfsPackages(), name) {
 			t.Errorf("%s is not installed", name)
 		}

@@ -18,29 +18,32 @@ import (
 )
 
 // Where the node image keeps the files of the component images, and the state that points at them. PID 1 of the node
-// unpacks the state into /var when its volume is new.
+// unpacks the state into /var when its volume is new; from the list of images, containerd-graft adds to the state on a volume
+// that is in use.
 const (
 	prebaked       = "prebaked/snapshots"
 	seedArchive    = "usr/share/cove/seed.tar"
+	seedImages     = "usr/share/cove/images.json"
 	containerdRoot = "var/lib/containerd"
 )
 
-// seedSpec and seedAnswer are what the program seed reads and prints.
+// seedSpec and seedAnswer are what the program seed reads and prints. The node's list of images is a seedSpec without Root.
 type seedSpec struct {
-	Root    string
+	Root    string `json:",omitempty"`
 	Files   string
 	Images  []seedImage
 	Version int
 }
 
 type seedAnswer struct {
-	Snapshots map[string]string // chain ID → snapshot ID
+	Places map[string]string // chain ID → where the snapshot's files belong, below Files
 }
 
 // seed is containerd's state with the component images.
 type seed struct {
 	archive []byte
-	layers  map[string]string // snapshot ID → name of the tree that is its files
+	images  []byte            // the list of images
+	layers  map[string]string // place of a snapshot's files → name of the tree that they are
 }
 
 // seed writes containerd's state for the components.
@@ -70,6 +73,11 @@ func (b *builder) writeSeed(ctx context.Context, list []component, layers map[st
 	if err != nil {
 		return seed{}, fault.Wrap(fault.Internal, err, "cannot describe the images")
 	}
+	spec.Root = ""
+	images, err := json.Marshal(spec)
+	if err != nil {
+		return seed{}, fault.Wrap(fault.Internal, err, "cannot describe the images")
+	}
 	var out bytes.Buffer
 	err = run(ctx, b.cache.log("seed"), command{args: []string{program}, in: bytes.NewReader(in), out: &out}, func(string) {})
 	if err != nil {
@@ -79,8 +87,8 @@ func (b *builder) writeSeed(ctx context.Context, list []component, layers map[st
 	if err := json.Unmarshal(out.Bytes(), &answer); err != nil {
 		return seed{}, fault.Wrap(fault.ImageBuild, err, "cannot read what seed says")
 	}
-	s := seed{}
-	if s.layers, err = snapshotLayers(list, layers, answer.Snapshots); err != nil {
+	s := seed{images: append(images, '\n')}
+	if s.layers, err = snapshotLayers(list, layers, answer.Places); err != nil {
 		return seed{}, fault.Wrap(fault.Internal, err, "cannot match snapshots and layers")
 	}
 	t, err := readTree(work, containerdRoot)
@@ -95,22 +103,25 @@ func (b *builder) writeSeed(ctx context.Context, list []component, layers map[st
 	return s, nil
 }
 
-// snapshotLayers says which tree each snapshot's files are.
-func snapshotLayers(list []component, layers map[string]*layer, ids map[string]string) (map[string]string, error) {
-	byID := map[string]string{}
+// snapshotLayers says which tree the files at each place are.
+func snapshotLayers(list []component, layers map[string]*layer, places map[string]string) (map[string]string, error) {
+	byPlace := map[string]string{}
 	for _, c := range list {
 		var chain []digest.Digest
 		for _, name := range c.layers {
 			chain = append(chain, digest.Digest(layers[name].digest.String()))
 			key := identity.ChainID(chain).String()
-			id, ok := ids[key]
+			place, ok := places[key]
 			if !ok {
 				return nil, fmt.Errorf("image %s has no snapshot %s", c.names[0], key)
 			}
-			byID[id] = name
+			if other, taken := byPlace[place]; taken && other != name {
+				return nil, fmt.Errorf("layers %s and %s have one place, %s", other, name, place)
+			}
+			byPlace[place] = name
 		}
 	}
-	return byID, nil
+	return byPlace, nil
 }
 
 // readTree returns the files of a folder on disk as a tree below the folder to. They are small: they are read at once.

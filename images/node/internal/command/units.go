@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"strings"
 
+	"cove.dev/images/node/internal/balancer"
 	"cove.dev/images/node/internal/control"
 	"cove.dev/images/node/internal/initd"
 	"cove.dev/images/node/internal/logfile"
@@ -34,11 +35,14 @@ func systemctlMain(ctx context.Context, args []string, s Streams) int {
 }
 
 func describe(name string) systemctl.Description {
-	if name == initd.KubeletName {
+	switch name {
+	case initd.KubeletName:
 		return systemctl.Description{
 			Title: "kubelet: The Kubernetes Node Agent",
 			Exec:  "kubelet " + strings.Join(initd.KubeletArgs(), " ") + " $KUBELET_KUBEADM_ARGS $KUBELET_EXTRA_ARGS",
 		}
+	case initd.HAProxyName:
+		return systemctl.Description{Title: "HAProxy Load Balancer", Exec: strings.Join(balancer.Command(), " ")}
 	}
 	return systemctl.Description{Title: "containerd container runtime", Exec: "containerd --config /etc/containerd/config.toml"}
 }

@@ -23,12 +23,14 @@ const Socket = "/run/cove/init.sock"
 
 // What a request may ask for.
 const (
-	Start   = "start"
-	Stop    = "stop"
-	Restart = "restart"
-	Enable  = "enable"
-	Disable = "disable"
-	Status  = "status"
+	Start           = "start"
+	Stop            = "stop"
+	Restart         = "restart"
+	Reload          = "reload"
+	ReloadOrRestart = "reload-or-restart" // a restart where a unit cannot reload
+	Enable          = "enable"
+	Disable         = "disable"
+	Status          = "status"
 )
 
 // maxRequest is how long a client may take to ask.

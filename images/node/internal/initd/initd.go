@@ -1,5 +1,6 @@
 // Package initd is the first process of a node: it prepares the container, supervises containerd and the kubelet, and stops
-// everything in order. It decides nothing about Kubernetes; whoever creates the cluster does.
+// everything in order. In a container that has a configuration of haproxy it supervises that alone. It decides nothing about
+// Kubernetes; whoever creates the cluster does.
 package initd
 
 import (
@@ -15,9 +16,7 @@ import (
 
 	"cove.dev/images/node/internal/control"
 	"cove.dev/images/node/internal/logfile"
-	"cove.dev/images/node/internal/mount"
 	"cove.dev/images/node/internal/reaper"
-	"cove.dev/images/node/internal/shutdown"
 	"cove.dev/images/node/internal/unit"
 	"golang.org/x/sys/unix"
 )
@@ -28,18 +27,31 @@ const (
 	// stopSignal is SIGRTMIN+3, with which images that run systemd are stopped.
 	stopSignal = syscall.Signal(37)
 	// stopBudget is what the whole stop may take: the engine kills after 10 s.
-	stopBudget      = 8 * time.Second
-	kubeletGrace    = time.Second
-	containerdGrace = 700 * time.Millisecond
+	stopBudget = 8 * time.Second
 )
 
+// role is what the container is: a node, or the load balancer of a cluster.
+type role interface {
+	// prepare makes the container fit for the units.
+	prepare(ctx context.Context)
+	// units are the supervised processes, in the order of their start.
+	units() []*unit.Unit
+	// reload has a unit take its configuration anew without a restart; errNoReload where that is not to be had.
+	reload(ctx context.Context, u *unit.Unit) error
+	// ready waits until the container does what it is there for, and says it in words.
+	ready(ctx context.Context) (string, error)
+	// stop ends all units, and leaves the disk clean.
+	stop(ctx context.Context)
+}
+
+// daemon is what PID 1 has in any role.
 type daemon struct {
-	log        *log.Logger
-	stdout     io.Writer
-	reaper     *reaper.Reaper
-	containerd *unit.Unit
-	kubelet    *unit.Unit
-	logs       map[string]io.Writer
+	role   role
+	marks  marks
+	log    *log.Logger
+	stdout io.Writer
+	reaper *reaper.Reaper
+	logs   map[string]io.Writer
 }
 
 // Run is PID 1. It returns the exit status when it was told to stop and everything has ended.
@@ -54,11 +66,12 @@ func Run(ctx context.Context, stdout io.Writer) int {
 		d.log.Printf("init: orphans go to another process: %v", err)
 	}
 	go d.reaper.Run(ctx)
-	d.prepare(ctx)
+	d.role.prepare(ctx)
 
-	var units sync.WaitGroup
-	units.Go(func() { d.containerd.Run(ctx) })
-	units.Go(func() { d.kubelet.Run(ctx) })
+	var running sync.WaitGroup
+	for _, u := range d.role.units() {
+		running.Go(func() { u.Run(ctx) })
+	}
 	d.listen(ctx)
 	go d.announce(ctx)
 
@@ -70,12 +83,12 @@ func Run(ctx context.Context, stdout io.Writer) int {
 	}
 	d.stop(ctx)
 	cancel()
-	units.Wait()
+	running.Wait()
 	return 0
 }
 
 func newDaemon(stdout io.Writer) *daemon {
-	d := &daemon{stdout: stdout, reaper: reaper.New(), logs: map[string]io.Writer{}}
+	d := &daemon{marks: marks{volume: stateDir, container: holdDir}, stdout: stdout, reaper: reaper.New(), logs: map[string]io.Writer{}}
 	var problems []error
 	for _, name := range Logs() {
 		w, err := logfile.Open(logfile.Path(logfile.Dir, name), logfile.MaxSize)
@@ -90,29 +103,24 @@ func newDaemon(stdout io.Writer) *daemon {
 	for _, err := range problems {
 		d.log.Printf("init: %v", err)
 	}
-	d.containerd = unit.New(unit.Config{
-		Name: ContainerdName, Log: d.log, Held: disabled(ContainerdName),
-		Launch: func() (unit.Process, error) { return d.launch(ContainerdName, containerdCommand()) },
-	})
-	d.kubelet = unit.New(unit.Config{
-		Name: KubeletName, Log: d.log, Held: disabled(KubeletName), Ready: kubeletReady,
-		Launch: func() (unit.Process, error) {
-			cmd, err := kubeletCommand()
-			if err != nil {
-				return nil, err
-			}
-			return d.launch(KubeletName, cmd)
-		},
-	})
+	if isBalancer() {
+		d.role = newLoadBalancer(d)
+	} else {
+		d.role = newNode(d)
+	}
 	return d
 }
 
-// announce tells that the node is up as soon as containerd answers.
+// announce tells that the container does its work.
 func (d *daemon) announce(ctx context.Context) {
-	if waitContainerd(ctx) != nil {
+	what, err := d.role.ready(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			d.log.Printf("init: %v", err)
+		}
 		return
 	}
-	d.log.Print("init: containerd answers")
+	d.log.Printf("init: %s", what)
 	_, _ = fmt.Fprintln(d.stdout, BootMarker)
 }
 
@@ -125,29 +133,10 @@ func (d *daemon) listen(ctx context.Context) {
 	go control.Serve(ctx, l, d.handle)
 }
 
-// stop ends the kubelet, so that nothing is started again, then the pods, then containerd, and leaves the volume clean.
 func (d *daemon) stop(ctx context.Context) {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, stopBudget)
 	defer cancel()
-	if err := d.kubelet.Stop(ctx, kubeletGrace); err != nil {
-		d.log.Printf("init: %v", err)
-	}
-	(&shutdown.Stopper{Log: d.log}).Pods(ctx, shutdown.DefaultBudgets())
-	if err := d.containerd.Stop(ctx, containerdGrace); err != nil {
-		d.log.Printf("init: %v", err)
-	}
+	d.role.stop(ctx)
 	d.log.Printf("init: stopped after %s", time.Since(began).Round(time.Millisecond))
-	synced := make(chan struct{})
-	go func() {
-		defer close(synced)
-		if points, err := mount.Points(); err == nil {
-			mount.Detach(points, "/run/containerd", "/run/netns", "/var/lib/kubelet")
-		}
-		unix.Sync()
-	}()
-	select {
-	case <-synced:
-	case <-ctx.Done(): // a slow disk must not make the engine kill us
-	}
 }

@@ -22,58 +22,74 @@ import (
 
 const (
 	stateDir     = "/var/lib/cove" // on the volume: what must be the same after the container is replaced
+	holdDir      = "/etc/cove"     // in the container: what is about this one alone
 	resolvConf   = "/etc/resolv.conf"
 	openFiles    = 1 << 20
 	kmsg         = "/dev/kmsg"
 	idBytes      = 16
 	resolverPort = 53
+	graftProgram = "containerd-graft"
+	graftBudget  = time.Minute                       // on a disk that is slow to flush
 	nodeLink     = "eth0"                            // the engine's name of a container's first link
 	cniConf      = "/etc/cni/net.d/10-cove.conflist" // written by cove before the start
 )
 
 // prepare makes the container a node. Each step that fails is logged, and the boot goes on: a node that half works tells more
 // than one that is gone.
-func (d *daemon) prepare(ctx context.Context) {
+func (n *node) prepare(ctx context.Context) {
 	began := time.Now()
 	raiseLimits()
 	clearRun()
 	points, err := mount.Points()
 	if err != nil {
-		d.log.Printf("init: %v", err)
+		n.log.Printf("init: %v", err)
 	}
-	mount.Prepare(points, d.log)
-	mount.Kmsg(kmsg, d.log)
-	version := cgroup.Setup(points, d.log)
+	mount.Prepare(points, n.log)
+	mount.Kmsg(kmsg, n.log)
+	version := cgroup.Setup(points, n.log)
 	if text, err := os.ReadFile("/proc/self/cgroup"); err == nil && !cgroup.Private(string(text)) {
-		d.log.Print("cgroup: the namespace is the host's, so pods may not start: run the node with --cgroupns=private")
+		n.log.Print("cgroup: the namespace is the host's, so pods may not start: run the node with --cgroupns=private")
 	}
 	if err := machineID(filepath.Join(stateDir, "machine-id"), "/etc/machine-id"); err != nil {
-		d.log.Printf("init: the machine-id is not the node's own: %v", err)
+		n.log.Printf("init: the machine-id is not the node's own: %v", err)
 	}
-	result, err := seed.Plant("/")
+	result, err := seed.Plant("/", func() error { return n.graft(ctx) })
 	if err != nil {
-		d.log.Printf("seed: %v", err)
+		n.log.Printf("seed: %v", err)
 	} else {
-		d.log.Printf("seed: %s", result)
+		n.log.Printf("seed: %s", result)
 	}
-	d.fitCNI()
-	d.relayDNS(ctx)
-	d.log.Printf("init: prepared in %s, cgroup version %d", time.Since(began).Round(time.Millisecond), version)
+	n.fitCNI()
+	n.masquerade(ctx)
+	n.relayDNS(ctx)
+	n.log.Printf("init: prepared in %s, cgroup version %d", time.Since(began).Round(time.Millisecond), version)
+}
+
+// graft adds the image's images to the state of a containerd that has run before: a program that is built with containerd's own
+// libraries does it.
+func (n *node) graft(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, graftBudget)
+	defer cancel()
+	out, err := n.run(ctx, command{argv: []string{graftProgram}})
+	for line := range strings.Lines(out) {
+		n.log.Printf("seed: %s", strings.TrimSpace(line))
+	}
+	return err
 }
 
 // fitCNI gives pods the MTU of the node's own network. flannel finds nothing to change then; a change while the first pods
 // start would have containerd load the configuration anew.
-func (d *daemon) fitCNI() {
+func (n *node) fitCNI() {
 	link, err := net.InterfaceByName(nodeLink)
 	if err != nil {
-		d.log.Printf("cni: %v", err)
+		n.log.Printf("cni: %v", err)
 		return
 	}
 	switch changed, err := cni.FitMTU(cniConf, link.MTU); {
 	case err != nil:
-		d.log.Printf("cni: %v", err)
+		n.log.Printf("cni: %v", err)
 	case changed:
-		d.log.Printf("cni: pods have MTU %d, as %s has", link.MTU, nodeLink)
+		n.log.Printf("cni: pods have MTU %d, as %s has", link.MTU, nodeLink)
 	}
 }
 
@@ -123,10 +139,10 @@ func machineID(stored, target string) error {
 
 // relayDNS puts the node between its pods and the engine's resolver, if that is on a loopback address. The file is changed
 // only once the relay listens.
-func (d *daemon) relayDNS(ctx context.Context) {
+func (n *node) relayDNS(ctx context.Context) {
 	text, err := os.ReadFile(resolvConf)
 	if err != nil {
-		d.log.Printf("dns: %v", err)
+		n.log.Printf("dns: %v", err)
 		return
 	}
 	own := resolv.NodeAddresses()
@@ -136,7 +152,7 @@ func (d *daemon) relayDNS(ctx context.Context) {
 		return
 	}
 	if len(own) == 0 {
-		d.log.Print("dns: the node has no address, so pods will not resolve names outside the cluster")
+		n.log.Print("dns: the node has no address, so pods will not resolve names outside the cluster")
 		return
 	}
 	var listen []netip.AddrPort
@@ -147,18 +163,18 @@ func (d *daemon) relayDNS(ctx context.Context) {
 	for _, a := range upstreams {
 		ask = append(ask, net.JoinHostPort(a.String(), "53"))
 	}
-	r, err := relay.Listen(ctx, listen, ask, d.log)
+	r, err := relay.Listen(ctx, listen, ask, n.log)
 	if err != nil {
-		d.log.Printf("dns: %v", err)
+		n.log.Printf("dns: %v", err)
 		return
 	}
 	go r.Serve(ctx)
 	if err := (resolv.Record{Own: own, Upstreams: upstreams}).Save(path); err != nil {
-		d.log.Printf("dns: %v", err)
+		n.log.Printf("dns: %v", err)
 	}
 	if err := resolv.Rewrite(resolvConf, resolv.With(string(text), own)); err != nil {
-		d.log.Printf("dns: %v", err)
+		n.log.Printf("dns: %v", err)
 		return
 	}
-	d.log.Printf("dns: %v relays to %v", own, upstreams)
+	n.log.Printf("dns: %v relays to %v", own, upstreams)
 }

@@ -1,6 +1,7 @@
 package initd
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"cove.dev/images/node/internal/envfile"
+	"cove.dev/images/node/internal/reaper"
 	"cove.dev/images/node/internal/unit"
 	"cove.dev/images/node/internal/watch"
 )
@@ -23,6 +25,7 @@ import (
 const (
 	ContainerdName = "containerd"
 	KubeletName    = "kubelet"
+	HAProxyName    = "haproxy" // of a load balancer, which has no other
 	initName       = "init"
 )
 
@@ -38,10 +41,15 @@ const (
 	oomScore = "-999"
 )
 
-// Units are the names of the supervised processes, in the order of their start.
-func Units() []string { return []string{ContainerdName, KubeletName} }
+// Units are the names of the container's supervised processes, in the order of their start.
+func Units() []string {
+	if isBalancer() {
+		return []string{HAProxyName}
+	}
+	return []string{ContainerdName, KubeletName}
+}
 
-// Logs are the names of the logs that a node keeps.
+// Logs are the names of the logs that the container keeps.
 func Logs() []string { return append([]string{initName}, Units()...) }
 
 // command is what a unit runs.
@@ -63,9 +71,13 @@ func KubeletArgs() []string {
 	}
 }
 
-// kubeletCommand reads the files at each start: kubeadm writes one of them shortly before the first.
-func kubeletCommand() (command, error) {
+// kubeletCommand reads the files at each start: kubeadm writes one of them shortly before the first. reserved is what of the
+// host is not the node's, in the form of --system-reserved; arguments from the files come later, so they win.
+func kubeletCommand(reserved string) (command, error) {
 	cmd := command{argv: append([]string{"kubelet"}, KubeletArgs()...), env: map[string]string{}}
+	if reserved != "" {
+		cmd.argv = append(cmd.argv, "--system-reserved="+reserved)
+	}
 	for _, path := range []string{kubeadmFlags, kubeletDefaults} {
 		vars, err := envfile.Load(path)
 		if err != nil {
@@ -108,35 +120,66 @@ func waitContainerd(ctx context.Context) error {
 
 // launch starts a unit's process with its output going to the unit's log.
 func (d *daemon) launch(name string, cmd command) (unit.Process, error) {
-	env := environment(os.Environ(), cmd.env)
-	path, err := lookPath(cmd.argv[0], env)
+	child, _, err := d.start(cmd, d.logs[name])
 	if err != nil {
 		return nil, err
 	}
+	// Needs CAP_SYS_RESOURCE, which the engine may not have: then the kernel's default order stays.
+	_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", child.PID()), []byte(oomScore), 0)
+	return child, nil
+}
+
+// run runs a command to its end, which comes with ctx at the latest, and returns what it printed.
+func (d *daemon) run(ctx context.Context, cmd command) (string, error) {
+	var out bytes.Buffer
+	child, copied, err := d.start(cmd, &out)
+	if err != nil {
+		return "", err
+	}
+	select {
+	case <-child.Done():
+	case <-ctx.Done():
+		_ = child.Signal(syscall.SIGKILL)
+		<-child.Done()
+	}
+	<-copied
+	if exit := child.Exit(); exit.Code != 0 {
+		return out.String(), errors.Join(ctx.Err(), fmt.Errorf("%s: %s", cmd.argv[0], exit))
+	}
+	return out.String(), nil
+}
+
+// start starts a process whose output goes to out; copied is closed when all of it is there.
+func (d *daemon) start(cmd command, out io.Writer) (child *reaper.Child, copied <-chan struct{}, err error) {
+	env := environment(os.Environ(), cmd.env)
+	path, err := lookPath(cmd.argv[0], env)
+	if err != nil {
+		return nil, nil, err
+	}
 	null, err := os.Open(os.DevNull)
 	if err != nil {
-		return nil, fmt.Errorf("cannot start %s: %w", name, err)
+		return nil, nil, fmt.Errorf("cannot start %s: %w", cmd.argv[0], err)
 	}
 	defer null.Close()
 	output, input, err := os.Pipe()
 	if err != nil {
-		return nil, fmt.Errorf("cannot start %s: %w", name, err)
+		return nil, nil, fmt.Errorf("cannot start %s: %w", cmd.argv[0], err)
 	}
 	defer input.Close()
-	child, err := d.reaper.Start(path, cmd.argv, &syscall.ProcAttr{
+	child, err = d.reaper.Start(path, cmd.argv, &syscall.ProcAttr{
 		Dir: "/", Env: env, Files: []uintptr{null.Fd(), input.Fd(), input.Fd()},
 		Sys: &syscall.SysProcAttr{Setsid: true},
 	})
 	if err != nil {
-		return nil, errors.Join(err, output.Close())
+		return nil, nil, errors.Join(err, output.Close())
 	}
+	end := make(chan struct{})
 	go func() {
+		defer close(end)
 		defer output.Close()
-		_, _ = io.Copy(d.logs[name], output)
+		_, _ = io.Copy(out, output)
 	}()
-	// Needs CAP_SYS_RESOURCE, which the engine may not have: then the kernel's default order stays.
-	_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", child.PID()), []byte(oomScore), 0)
-	return child, nil
+	return child, end, nil
 }
 
 // environment is base with more on top, and with a PATH.

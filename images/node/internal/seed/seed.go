@@ -1,5 +1,5 @@
-// Package seed gives a new node the containerd state that its image was built with: unpacked images, ready to run. It never
-// touches state that is already there.
+// Package seed gives a new node the containerd state that its image was built with: unpacked images, ready to run. Where
+// another image's containerd has run before, it has these images added to its state; how that is done is not known here.
 package seed
 
 import (
@@ -17,10 +17,9 @@ import (
 
 // Where the seed is, and what is kept about it, below the node's root.
 const (
-	Archive  = "usr/share/cove/seed.tar"
-	Checksum = "usr/share/cove/seed.sha256"
-	Marker   = "var/lib/cove/seeded"
-	begun    = "var/lib/cove/seeding"
+	Archive = "usr/share/cove/seed.tar"
+	Marker  = "var/lib/cove/seeded" // the sum of the seed whose images containerd has
+	begun   = "var/lib/cove/seeding"
 	// metadata is containerd's database: where it is, containerd has run or the seed was unpacked. The directory alone says
 	// nothing, for the engine fills a fresh volume with what the image has at its path.
 	metadata = "var/lib/containerd/io.containerd.metadata.v1.bolt/meta.db"
@@ -32,17 +31,19 @@ type Result string
 // The results.
 const (
 	None    Result = "the image has no seed"
-	Kept    Result = "containerd has state already"
-	Changed Result = "containerd's state is of another image's seed; left as it is"
+	Kept    Result = "containerd has the image's state already"
 	Planted Result = "unpacked"
+	Grafted Result = "added to the state that another image's containerd left"
 )
 
 // Plant unpacks the image's seed into root unless containerd has state there. A node that is killed in the middle starts it
 // again at its next start: a note is made before and taken away after, and containerd has not run in between. Nothing
 // is synced: after a crash of the whole host within seconds of a node's first start, the node is made anew.
-func Plant(root string) (Result, error) {
-	files := os.DirFS(root)
-	f, err := files.Open(Archive)
+//
+// State that another seed made, or none, stays, and graft is to add to it; its error is handed on. It is called again at the
+// next start until it has succeeded once.
+func Plant(root string, graft func() error) (Result, error) {
+	f, err := os.Open(filepath.Join(root, Archive)) //nolint:gosec // of a name that the code has
 	if errors.Is(err, fs.ErrNotExist) {
 		return None, nil
 	}
@@ -50,13 +51,16 @@ func Plant(root string) (Result, error) {
 		return None, fmt.Errorf("cannot read the seed: %w", err)
 	}
 	defer f.Close()
+	hash := sha256.New()
 	if !exists(filepath.Join(root, begun)) && exists(filepath.Join(root, metadata)) {
-		return compare(files, f)
+		if _, err := io.Copy(hash, f); err != nil {
+			return None, fmt.Errorf("cannot read the seed: %w", err)
+		}
+		return match(root, hex.EncodeToString(hash.Sum(nil)), graft)
 	}
 	if err := put(filepath.Join(root, begun), ""); err != nil {
 		return None, err
 	}
-	hash := sha256.New()
 	tee := io.TeeReader(f, hash)
 	if err := unpack(root, tar.NewReader(tee)); err != nil {
 		return None, fmt.Errorf("cannot unpack the seed: %w", err)
@@ -70,25 +74,16 @@ func Plant(root string) (Result, error) {
 	return Planted, os.Remove(filepath.Join(root, begun))
 }
 
-// compare says whether the state was made from this seed.
-func compare(root fs.FS, archive io.Reader) (Result, error) {
-	marker, err := fs.ReadFile(root, Marker)
-	if err != nil {
-		return Kept, nil //nolint:nilerr // state that no seed made
+// match keeps state that has what the seed of this sum has, and grafts onto any other.
+func match(root, sum string, graft func() error) (Result, error) {
+	marker, err := os.ReadFile(filepath.Join(root, Marker)) //nolint:gosec // of a name that the code has
+	if err == nil && strings.TrimSpace(string(marker)) == sum {
+		return Kept, nil
 	}
-	want, err := fs.ReadFile(root, Checksum)
-	sum, _, _ := strings.Cut(strings.TrimSpace(string(want)), " ") // sha256sum's format, or the sum alone
-	if err != nil || sum == "" {
-		hash := sha256.New()
-		if _, err := io.Copy(hash, archive); err != nil {
-			return Kept, fmt.Errorf("cannot read the seed: %w", err)
-		}
-		sum = hex.EncodeToString(hash.Sum(nil))
+	if err := graft(); err != nil {
+		return None, fmt.Errorf("cannot add the image's images to containerd's state: %w", err)
 	}
-	if strings.TrimSpace(string(marker)) != sum {
-		return Changed, nil
-	}
-	return Kept, nil
+	return Grafted, put(filepath.Join(root, Marker), sum+"\n")
 }
 
 func put(path, text string) error {

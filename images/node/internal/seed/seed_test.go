@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -63,11 +64,15 @@ func lay(t *testing.T, root, name string, text []byte) {
 
 func plant(t *testing.T, root string, want Result) {
 	t.Helper()
-	got, err := Plant(root)
-	if err != nil || got != want {
-		t.Fatalf("got %q, %v, want %q", got, err, want)
+	grafts := 0
+	got, err := Plant(root, func() error { grafts++; return nil })
+	if err != nil || got != want || (grafts == 1) != (want == Grafted) {
+		t.Fatalf("got %q, %v after %d grafts, want %q", got, err, grafts, want)
 	}
 }
+
+// noGraft is for roots that have no state.
+func noGraft() error { return errors.New("there is nothing to graft onto") }
 
 func content(t *testing.T, root, name string) string {
 	t.Helper()
@@ -106,11 +111,33 @@ func TestPlant(t *testing.T) {
 	if got := content(t, root, metadata); got != "containerd has run" {
 		t.Errorf("state was overwritten: %q", got)
 	}
-	lay(t, root, Checksum, []byte("0123  seed.tar\n"))
-	plant(t, root, Changed)
+}
+
+// A container of another image on the same volume.
+func TestGraft(t *testing.T) {
+	root := t.TempDir()
+	lay(t, root, Archive, usual(t))
+	plant(t, root, Planted)
+	lay(t, root, metadata, []byte("containerd has run"))
+	marker := content(t, root, Marker)
+	lay(t, root, Archive, append(usual(t), 0))
+	for range 2 { // until it succeeds
+		broken := errors.New("broken")
+		if result, err := Plant(root, func() error { return broken }); !errors.Is(err, broken) {
+			t.Errorf("got %q, %v", result, err)
+		}
+		if got := content(t, root, Marker); got != marker {
+			t.Errorf("marker %q", got)
+		}
+	}
+	plant(t, root, Grafted)
+	plant(t, root, Kept)
 	if got := content(t, root, metadata); got != "containerd has run" {
 		t.Errorf("state was overwritten: %q", got)
 	}
+	lay(t, root, Archive, usual(t)) // back
+	plant(t, root, Grafted)
+	plant(t, root, Kept)
 }
 
 // An archive that breaks off stands for a kill while it is read: the next start makes everything whole.
@@ -119,7 +146,7 @@ func TestKilledInTheMiddle(t *testing.T) {
 	for cut := 100; cut < len(whole)-1024; cut += 500 { // never between two entries, where it would look complete
 		root := t.TempDir()
 		lay(t, root, Archive, whole[:cut])
-		if result, err := Plant(root); err == nil {
+		if result, err := Plant(root, noGraft); err == nil {
 			t.Fatalf("cut at %d: %q", cut, result)
 		}
 		lay(t, root, Archive, whole)
@@ -147,10 +174,12 @@ func TestKilledBeforeTheEndWasNoted(t *testing.T) {
 	}
 }
 
+// State that no seed made, such as that of an image of kind's layout, is grafted onto, too.
 func TestForeignStateIsKept(t *testing.T) {
 	root := t.TempDir()
 	lay(t, root, Archive, usual(t))
 	lay(t, root, metadata, []byte("mine"))
+	plant(t, root, Grafted)
 	plant(t, root, Kept)
 	if got := content(t, root, metadata); got != "mine" {
 		t.Errorf("got %q", got)
@@ -176,7 +205,7 @@ func TestNothingLeavesTheRoot(t *testing.T) {
 	} {
 		root := t.TempDir()
 		lay(t, root, Archive, archive(t, h))
-		if result, err := Plant(root); err == nil {
+		if result, err := Plant(root, noGraft); err == nil {
 			t.Errorf("%q: %q", h.Name, result)
 		}
 	}

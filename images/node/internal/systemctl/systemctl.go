@@ -1,4 +1,4 @@
-// Package systemctl answers the systemctl command line for the node's two units, as far as kubeadm, kind and people use it:
+// Package systemctl answers the systemctl command line for the container's few units, as far as kubeadm, kind and people use it:
 // the same words and exit statuses (systemctl(1)), asked of the node's own PID 1. It is no systemd: there are no other
 // units, no targets and no dependencies.
 package systemctl
@@ -61,7 +61,7 @@ func (c *Command) Run(ctx context.Context, args []string) int {
 		return ok
 	case "list-units", "list-unit-files":
 		return c.list(ctx)
-	case "start", "stop", "restart", "try-restart", "reload-or-restart", "enable", "disable":
+	case "start", "stop", "restart", "try-restart", "reload", "reload-or-restart", "enable", "disable":
 		return c.act(ctx, verb, units, opts)
 	case "is-active", "is-enabled", "is-failed", "status", "cat", "show":
 		return c.tell(ctx, verb, units, opts)
@@ -115,7 +115,7 @@ func steps(verb string, now bool) []string {
 		return []string{control.Enable, control.Start}
 	case verb == "disable" && now:
 		return []string{control.Disable, control.Stop}
-	case verb == "try-restart", verb == "reload-or-restart":
+	case verb == "try-restart":
 		return []string{control.Restart}
 	default:
 		return []string{verb}

@@ -75,6 +75,8 @@ func TestActions(t *testing.T) {
 		"restart containerd kubelet":                {"restart containerd", "restart kubelet"},
 		"enable --now kubelet":                      {"enable kubelet", "start kubelet"},
 		"disable --now kubelet":                     {"disable kubelet", "stop kubelet"},
+		"reload containerd":                         {"reload containerd"},
+		"reload-or-restart kubelet":                 {"reload-or-restart kubelet"},
 		"--job-mode replace try-restart -- kubelet": {"restart kubelet"},
 	} {
 		code, _, errOut, asked := run(unit.Running, nil, strings.Fields(args)...)
