@@ -1,5 +1,6 @@
 // Command containerd is containerd and ctr in one binary that picks the program by the name it is called by (argv[0]).
-// It has the plugins of upstream's own main, and adds nothing of its own.
+// It has the plugins of upstream's own main. The third program, containerd-graft, is for a node's init: before containerd starts
+// on the volume of a node that ran another node image, it makes the images of this one known there.
 package main
 
 import (
@@ -15,8 +16,11 @@ import (
 
 func main() {
 	name, run := "containerd", command.App().Run
-	if filepath.Base(os.Args[0]) == "ctr" {
+	switch filepath.Base(os.Args[0]) {
+	case "ctr":
 		name, run = "ctr", ctr.New().Run
+	case "containerd-graft":
+		name, run = "containerd-graft", func(ctx context.Context, args []string) error { return graft(ctx, args, os.Stdout) }
 	}
 	if err := run(context.Background(), os.Args); err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)

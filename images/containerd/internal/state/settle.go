@@ -1,32 +1,13 @@
-package main
+package state
 
 import (
 	"bytes"
 	"fmt"
 	"os"
-	"path/filepath"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
 )
-
-// point replaces each snapshot's directory by a link to where the node image has its files.
-func point(dir, files string) error {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return fmt.Errorf("cannot list the snapshots: %w", err)
-	}
-	for _, e := range entries {
-		path := filepath.Join(dir, e.Name())
-		if err := os.RemoveAll(path); err != nil {
-			return fmt.Errorf("cannot replace snapshot %s: %w", e.Name(), err)
-		}
-		if err := os.Symlink(filepath.Join(files, e.Name()), path); err != nil {
-			return fmt.Errorf("cannot replace snapshot %s: %w", e.Name(), err)
-		}
-	}
-	return nil
-}
 
 // settle sets every time in a database to the same moment and writes the database anew without the pages that are free:
 // the same images give the same bytes.
