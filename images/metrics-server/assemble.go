@@ -61,7 +61,11 @@ func assemble(c *server.Config) (runner, error) {
 	if err := api.Install(store, pods.Lister(), nodes.Lister(), generic, selector); err != nil {
 		return nil, fmt.Errorf("cannot install the API: %w", err)
 	}
-	warm := newWarmUp(scraper.NewScraper(nodes.Lister(), kubelets, c.ScrapeTimeout, selector), store)
+	rater, err := newRater(nodes.Lister(), selector, c.Kubelet)
+	if err != nil {
+		return nil, err
+	}
+	warm := newWarmUp(scraper.NewScraper(nodes.Lister(), kubelets, c.ScrapeTimeout, selector), store, rater.rates)
 	s := server.NewServer(nodes.Informer(), pods.Informer(), generic, store, warm, c.MetricResolution)
 	if err := s.RegisterProbes(podFactory); err != nil {
 		return nil, fmt.Errorf("cannot register the probes: %w", err)

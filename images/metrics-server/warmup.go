@@ -16,14 +16,16 @@ const (
 )
 
 // warmUp is the server's scraper. The server serves figures as soon as it has two samples, but scrapes only once per
-// --metric-resolution, of ten seconds at least. So the first calls of Scrape do not return before they have scraped and
-// stored, every second, until there are figures of all that runs. Later calls scrape once.
+// --metric-resolution, of ten seconds at least. So what it gets before the first sample is computed from the rates that the
+// kubelets have measured by then; and the first calls of Scrape do not return before they have scraped and stored, every
+// second, until there are figures of all that runs. Later calls scrape once.
 //
 // It is a part of the server's regular loop rather than a loop beside it: two scrapes at once might be stored in the wrong
 // order, which makes the store forget what it has. For the same reason Scrape is not safe for concurrent use.
 type warmUp struct {
 	scraper.Scraper
 	store storage.Storage
+	rates func(context.Context) cpuRates
 	every time.Duration
 	limit time.Duration
 
@@ -32,8 +34,8 @@ type warmUp struct {
 }
 
 // newWarmUp returns s with a warm-up that fills store.
-func newWarmUp(s scraper.Scraper, store storage.Storage) *warmUp {
-	return &warmUp{Scraper: s, store: store, every: warmUpEvery, limit: warmUpLimit}
+func newWarmUp(s scraper.Scraper, store storage.Storage, rates func(context.Context) cpuRates) *warmUp {
+	return &warmUp{Scraper: s, store: store, rates: rates, every: warmUpEvery, limit: warmUpLimit}
 }
 
 // Scrape returns the last batch that it scraped. The server stores it, again where the warm-up did: the same samples do
@@ -42,12 +44,16 @@ func (w *warmUp) Scrape(ctx context.Context) *storage.MetricsBatch {
 	if w.over {
 		return w.Scraper.Scrape(ctx)
 	}
-	if w.end.IsZero() {
+	first := w.end.IsZero()
+	if first {
 		w.end = time.Now().Add(w.limit)
 	}
 	ticker := time.NewTicker(w.every)
 	defer ticker.Stop()
 	batch := w.Scraper.Scrape(ctx)
+	if first {
+		w.store.Store(w.rates(ctx).before(batch))
+	}
 	for {
 		w.store.Store(batch)
 		if w.settled(batch) || !time.Now().Before(w.end) {

@@ -21,6 +21,7 @@ type kubelet struct {
 	period, takes time.Duration
 	idle          time.Duration
 	hangs         time.Duration // a scrape that begins then or later, since boot, takes for ever; zero: none does
+	measured      uint64        // the rate that it knows of itself, in nanocores
 	boot          time.Time
 	scrapes       []time.Duration // when they began, since boot
 }
@@ -48,6 +49,17 @@ func (k *kubelet) Scrape(ctx context.Context) *storage.MetricsBatch {
 		batch.Pods[types.NamespacedName{Namespace: "a", Name: "idle"}] = k.pod(k.idle)
 	}
 	return batch
+}
+
+// rates has none until the kubelet has measured twice.
+func (k *kubelet) rates(context.Context) cpuRates {
+	if k.measured == 0 {
+		return cpuRates{}
+	}
+	return cpuRates{
+		nodes: map[string]uint64{"n": k.measured},
+		pods:  map[types.NamespacedName]map[string]uint64{{Namespace: "a", Name: "p"}: {"c": k.measured}},
+	}
 }
 
 func (k *kubelet) pod(period time.Duration) storage.PodMetricsPoint {
@@ -106,7 +118,7 @@ func TestWarmUp(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				k := &kubelet{period: tc.period, takes: tc.takes, idle: tc.idle, boot: time.Now()}
 				store := storage.NewStorage(resolution)
-				ticks(t.Context(), newWarmUp(k, store), 45*time.Second)
+				ticks(t.Context(), newWarmUp(k, store, k.rates), 45*time.Second)
 				if got := slices.Compact(k.scrapes); !slices.Equal(got, tc.want) {
 					t.Errorf("scrapes at %v, want %v", got, tc.want)
 				}
@@ -123,7 +135,7 @@ func TestWarmUpLeavesFigures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := &kubelet{period: 2 * time.Second, boot: time.Now()}
 		store := storage.NewStorage(resolution)
-		store.Store(newWarmUp(k, store).Scrape(t.Context()))
+		store.Store(newWarmUp(k, store, k.rates).Scrape(t.Context()))
 		if took := time.Since(k.boot); took != 4*time.Second {
 			t.Errorf("ready after %v", took)
 		}
@@ -145,8 +157,52 @@ func TestWarmUpKeepsWhatACutScrapeLacks(t *testing.T) {
 		store := storage.NewStorage(resolution)
 		ctx, cancel := context.WithTimeout(t.Context(), resolution)
 		defer cancel()
-		if batch := newWarmUp(k, store).Scrape(ctx); len(batch.Nodes) != 1 {
+		if batch := newWarmUp(k, store, k.rates).Scrape(ctx); len(batch.Nodes) != 1 {
 			t.Errorf("the batch has %d nodes", len(batch.Nodes))
 		}
 	})
+}
+
+// With the rates that the kubelets have measured the first scrape is enough, and the figures are those rates.
+func TestWarmUpFromRates(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := &kubelet{period: time.Second, measured: 250_000_000, boot: time.Now()}
+		time.Sleep(time.Minute)
+		begun := time.Now()
+		store := storage.NewStorage(resolution)
+		store.Store(newWarmUp(k, store, k.rates).Scrape(t.Context()))
+		if took := time.Since(begun); took != 0 {
+			t.Errorf("ready after %v", took)
+		}
+		nodes, err := store.GetNodeMetrics(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n"}})
+		if err != nil || len(nodes) != 1 || nodes[0].Usage.Cpu().MilliValue() != 250 || nodes[0].Usage.Memory().Value() != 1<<20 || nodes[0].Window.Duration != rateWindow {
+			t.Errorf("nodes %+v, %v", nodes, err)
+		}
+		pods, err := store.GetPodMetrics(&metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "p"}})
+		if err != nil || len(pods) != 1 || pods[0].Containers[0].Usage.Cpu().MilliValue() != 250 {
+			t.Errorf("pods %+v, %v", pods, err)
+		}
+	})
+}
+
+func TestEarlier(t *testing.T) {
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for name, tc := range map[string]struct {
+		age  time.Duration
+		used uint64
+		rate uint64
+		back time.Duration
+		want uint64
+	}{
+		"long there":             {time.Minute, 30e9, 5e8, 2 * time.Second, 29e9},
+		"just started":           {time.Second, 4e8, 2e8, 500 * time.Millisecond, 3e8},
+		"faster than it can be":  {time.Minute, 1e9, 9e9, 2 * time.Second, 0},
+		"a second old, and idle": {2 * time.Second, 7, 0, time.Second, 7},
+	} {
+		p := storage.MetricsPoint{StartTime: start, Timestamp: start.Add(tc.age), CumulativeCPUUsed: tc.used, MemoryUsage: 1}
+		got := earlier(p, tc.rate)
+		if p.Timestamp.Sub(got.Timestamp) != tc.back || got.CumulativeCPUUsed != tc.want || !got.StartTime.Equal(start) || got.MemoryUsage != 1 {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
 }
