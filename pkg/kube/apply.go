@@ -97,7 +97,7 @@ func persist(ctx context.Context, what string, fn func() error) error {
 
 // applyCode tells an API server that says no from one that says nothing.
 func applyCode(err error) fault.Code {
-	if s := apierrors.APIStatus(nil); errors.As(err, &s) {
+	if s := apierrors.APIStatus(nil); errors.As(err, &s) || isNoKind(err) {
 		return fault.KubernetesRefused
 	}
 	return fault.APITimeout

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -95,7 +96,8 @@ func (f *fakeAPI) setDown(down bool) {
 	f.down = down
 }
 
-// on says what the server does at a path ("/api/v1/nodes") or for a method there ("PATCH /api/v1/nodes/x").
+// on says what the server does at a path ("/api/v1/nodes"), for a method there ("PATCH /api/v1/nodes/x"), or for all that is right
+// below ("/api/v1/nodes/").
 func (f *fakeAPI) on(route string, h http.HandlerFunc) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -108,6 +110,9 @@ func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := f.routes[r.Method+" "+r.URL.Path]
 	if h == nil {
 		h = f.routes[r.URL.Path]
+	}
+	if h == nil {
+		h = f.routes[path.Dir(r.URL.Path)+"/"]
 	}
 	f.mu.Unlock()
 	if h == nil {
@@ -171,6 +176,9 @@ type store struct {
 	changed chan struct{} // closed at each change
 	cut     chan struct{} // closed to end the watches
 	lists   int
+	selects bool // lists are by namespace, labels and fields
+	grace   int  // for how many seconds what is deleted is still there, unless who deletes it says so
+	dead    bool // what is deleted with grace stays
 }
 
 type logged struct {
@@ -194,10 +202,9 @@ func (s *store) named(name string, more object) object {
 func (s *store) put(o object) { s.change("MODIFIED", o) }
 
 func (s *store) remove(name string) {
-	s.mu.Lock()
-	o := s.items[name]
-	s.mu.Unlock()
-	s.change("DELETED", o)
+	if o := s.find("", name); o != nil {
+		s.change("DELETED", o)
+	}
 }
 
 func (s *store) change(kind string, o object) {
@@ -208,7 +215,7 @@ func (s *store) change(kind string, o object) {
 	o = object{} // a copy: each event has its own version
 	_ = json.Unmarshal(raw, &o)
 	meta, _ := o["metadata"].(object)
-	name, _ := meta["name"].(string)
+	name := fmt.Sprint(meta["namespace"], "/", meta["name"])
 	meta["resourceVersion"] = strconv.Itoa(s.version)
 	if kind == "DELETED" {
 		delete(s.items, name)
@@ -267,7 +274,7 @@ func (s *store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (s *store) list(w http.ResponseWriter, _ *http.Request) {
+func (s *store) list(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lists++
@@ -279,7 +286,9 @@ func (s *store) list(w http.ResponseWriter, _ *http.Request) {
 			}
 		}
 	}) {
-		items = append(items, s.items[name])
+		if !s.selects || selected(s.items[name], r) {
+			items = append(items, s.items[name])
+		}
 	}
 	answer(w, http.StatusOK, object{
 		"apiVersion": s.apiVersion, "kind": s.kind + "List",

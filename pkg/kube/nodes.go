@@ -7,11 +7,15 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apiresource "k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/cove-k8s/cove/pkg/fault"
@@ -20,11 +24,22 @@ import (
 // NodeInfo is a node as Kubernetes sees it.
 type NodeInfo struct {
 	Name, KubeletVersion, IP, PodCIDR string
+	UID                               string
+	ControlPlane                      bool
 	Ready                             bool
-	Reason                            string   // why it is not Ready
-	Pressure                          []string // conditions that should not be: "DiskPressure", …
+	Reason                            string    // why it is not Ready
+	Heartbeat                         time.Time // when its kubelet last said whether it is; zero if it never did
+	Pressure                          []string  // conditions that should not be: "DiskPressure", …
 	Unschedulable                     bool
+	Cordoned                          bool // by cove
+	Labels                            map[string]string
+	Taints                            []Taint
+	Allocatable                       map[string]string // what pods may use: "cpu": "2", "memory": "3915Mi"
+	Created                           time.Time         // the Node, not its container
 }
+
+// labelControlPlane is kubeadm's label of control planes.
+const labelControlPlane = "node-role.kubernetes.io/control-plane"
 
 // WaitNodesReady waits until every node of those names is Ready, and tells report (may be nil) which one it waits for. The
 // error is NotReady, and has what each kubelet says of itself.
@@ -72,12 +87,16 @@ func nodeLacks(n *corev1.Node) (brief, full string) {
 // CreateNodeObject makes a Node ahead of its kubelet, with its share of the pod subnet: the kubelet takes over an object
 // that is there, and the controller manager respects a share that is given. One that is there already gets what it
 // lacks of the two; a share that differs is an error, as it cannot be changed. Errors are KubernetesRefused or APITimeout.
-func (c *Client) CreateNodeObject(ctx context.Context, name string, podCIDR netip.Prefix, labels map[string]string) error {
+//
+// room is what the node offers until its kubelet says what there is; nil: nothing, so that no pod is bound to it before. A kubelet that has
+// read the object judges by it whether its static pods fit, and does not ask again: control planes need some.
+func (c *Client) CreateNodeObject(ctx context.Context, name string, podCIDR netip.Prefix, labels map[string]string, room *Room) error {
 	nodes := c.set.CoreV1().Nodes()
 	return persist(ctx, "register node "+name, func() error {
 		_, err := nodes.Create(ctx, &corev1.Node{
 			ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels},
 			Spec:       corev1.NodeSpec{PodCIDR: podCIDR.String(), PodCIDRs: []string{podCIDR.String()}},
+			Status:     room.status(),
 		}, metav1.CreateOptions{FieldManager: fieldManager})
 		if !apierrors.IsAlreadyExists(err) {
 			return err
@@ -93,6 +112,27 @@ func (c *Client) CreateNodeObject(ctx context.Context, name string, podCIDR neti
 		_, err = nodes.Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
 		return err
 	})
+}
+
+// Room is what a node offers to pods.
+type Room struct {
+	CPUs   int
+	Memory int64 // bytes
+}
+
+// defaultPods is the kubelet's default of maxPods.
+const defaultPods = 110
+
+func (r *Room) status() corev1.NodeStatus {
+	if r == nil {
+		return corev1.NodeStatus{}
+	}
+	list := corev1.ResourceList{
+		corev1.ResourceCPU:    *apiresource.NewQuantity(int64(r.CPUs), apiresource.DecimalSI),
+		corev1.ResourceMemory: *apiresource.NewQuantity(r.Memory, apiresource.BinarySI),
+		corev1.ResourcePods:   *apiresource.NewQuantity(defaultPods, apiresource.DecimalSI),
+	}
+	return corev1.NodeStatus{Capacity: list, Allocatable: list}
 }
 
 // nodePatch returns what a node lacks as a merge patch; nil if nothing.
@@ -117,15 +157,37 @@ func nodePatch(node *corev1.Node, podCIDR netip.Prefix, labels map[string]string
 	return json.Marshal(patch)
 }
 
-// DeleteNodeObject removes a Node, whose pods the API server then forgets. No such node is no error.
+// DeleteNodeObject removes a Node, and then the pods that were on it, at once: their controllers make others elsewhere. Kubernetes itself
+// would take them away after a minute or so, and until then a new node of the name would get them: its kubelet can refuse them, and the
+// controller of a DaemonSet then waits longer and longer. No such node is no error.
 func (c *Client) DeleteNodeObject(ctx context.Context, name string) error {
-	return persist(ctx, "remove node "+name, func() error {
-		err := c.set.CoreV1().Nodes().Delete(ctx, name, metav1.DeleteOptions{})
-		if apierrors.IsNotFound(err) {
-			return nil
-		}
-		return err
+	err := persist(ctx, "remove node "+name, func() error {
+		return ifThere(c.set.CoreV1().Nodes().Delete(ctx, name, metav1.DeleteOptions{}))
 	})
+	if err != nil {
+		return err
+	}
+	return persist(ctx, "remove the pods of node "+name, func() error {
+		pods, err := c.set.CoreV1().Pods("").List(ctx, metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector("spec.nodeName", name).String()})
+		if err != nil {
+			return err
+		}
+		now := metav1.DeleteOptions{GracePeriodSeconds: new(int64)} // nobody is there who would end them
+		group, groupCtx := errgroup.WithContext(ctx)
+		group.SetLimit(applyParallel)
+		for _, p := range pods.Items {
+			group.Go(func() error { return ifThere(c.set.CoreV1().Pods(p.Namespace).Delete(groupCtx, p.Name, now)) })
+		}
+		return group.Wait()
+	})
+}
+
+// ifThere takes what is not there for done.
+func ifThere(err error) error {
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
 }
 
 // Nodes returns the cluster's nodes, ordered by name. The error is APITimeout or KubernetesRefused.
@@ -145,6 +207,17 @@ func (c *Client) Nodes(ctx context.Context) ([]NodeInfo, error) {
 func nodeInfo(n *corev1.Node) NodeInfo {
 	info := NodeInfo{
 		Name: n.Name, KubeletVersion: n.Status.NodeInfo.KubeletVersion, PodCIDR: n.Spec.PodCIDR, Unschedulable: n.Spec.Unschedulable,
+		UID: string(n.UID), Cordoned: cordonedByCove(n), Labels: n.Labels, Created: n.CreationTimestamp.Time,
+	}
+	_, info.ControlPlane = n.Labels[labelControlPlane]
+	for _, t := range n.Spec.Taints {
+		info.Taints = append(info.Taints, Taint{t.Key, t.Value, string(t.Effect)})
+	}
+	if len(n.Status.Allocatable) > 0 {
+		info.Allocatable = map[string]string{}
+	}
+	for name, q := range n.Status.Allocatable {
+		info.Allocatable[string(name)] = q.String()
 	}
 	_, info.Reason = nodeLacks(n)
 	info.Ready = info.Reason == ""
@@ -154,7 +227,10 @@ func nodeInfo(n *corev1.Node) NodeInfo {
 		}
 	}
 	for _, c := range n.Status.Conditions {
-		if c.Type != corev1.NodeReady && c.Status == corev1.ConditionTrue {
+		switch {
+		case c.Type == corev1.NodeReady:
+			info.Heartbeat = c.LastHeartbeatTime.Time
+		case c.Status == corev1.ConditionTrue:
 			info.Pressure = append(info.Pressure, string(c.Type))
 		}
 	}

@@ -22,10 +22,23 @@ import (
 // relistPause is how long a list that failed or a watch that broke is left alone.
 const relistPause = 100 * time.Millisecond
 
+// keyFunc says what follow calls an object.
+type keyFunc func(*unstructured.Unstructured) string
+
+func byName(o *unstructured.Unstructured) string { return o.GetName() }
+
+// byNamespace is for objects of all namespaces.
+func byNamespace(o *unstructured.Unstructured) string { return o.GetNamespace() + "/" + o.GetName() }
+
 // follow shows see the objects that there are, by name, and again each time one of them changes, until it returns true or
 // an error. Connections that break and servers that go away are borne until ctx ends; then the error is the context's
 // cause, behind whatever kept it from seeing anything last.
 func follow(ctx context.Context, r dynamic.ResourceInterface, opts metav1.ListOptions, see func(map[string]*unstructured.Unstructured) (bool, error)) error {
+	return followBy(ctx, r, opts, byName, see)
+}
+
+// followBy is follow with other keys than names.
+func followBy(ctx context.Context, r dynamic.ResourceInterface, opts metav1.ListOptions, key keyFunc, see func(map[string]*unstructured.Unstructured) (bool, error)) error {
 	var last error // why nothing could be listed the last time
 	for {
 		list, err := r.List(ctx, opts)
@@ -34,11 +47,11 @@ func follow(ctx context.Context, r dynamic.ResourceInterface, opts metav1.ListOp
 			last = nil
 			objs := make(map[string]*unstructured.Unstructured, len(list.Items))
 			for i := range list.Items {
-				objs[list.Items[i].GetName()] = &list.Items[i]
+				objs[key(&list.Items[i])] = &list.Items[i]
 			}
 			done, err := see(objs)
 			if !done && err == nil {
-				done, err = followFrom(ctx, r, opts, list.GetResourceVersion(), objs, see)
+				done, err = followFrom(ctx, r, opts, list.GetResourceVersion(), objs, key, see)
 			}
 			if done || err != nil {
 				return err
@@ -57,7 +70,7 @@ func follow(ctx context.Context, r dynamic.ResourceInterface, opts metav1.ListOp
 
 // followFrom watches from a version on. It returns false without an error when the objects have to be listed again.
 func followFrom(ctx context.Context, r dynamic.ResourceInterface, opts metav1.ListOptions, version string,
-	objs map[string]*unstructured.Unstructured, see func(map[string]*unstructured.Unstructured) (bool, error),
+	objs map[string]*unstructured.Unstructured, key keyFunc, see func(map[string]*unstructured.Unstructured) (bool, error),
 ) (bool, error) {
 	opts.ResourceVersion = version
 	watcher, err := r.Watch(ctx, opts)
@@ -71,9 +84,9 @@ func followFrom(ctx context.Context, r dynamic.ResourceInterface, opts metav1.Li
 		case e.Type == watch.Error || !ok:
 			return false, apierrors.FromObject(e.Object)
 		case e.Type == watch.Deleted:
-			delete(objs, o.GetName())
+			delete(objs, key(o))
 		default:
-			objs[o.GetName()] = o
+			objs[key(o)] = o
 		}
 		done, err := see(objs)
 		stop = err
@@ -115,7 +128,7 @@ func newPending(report func(string), lack string, names ...string) *pending {
 	return p
 }
 
-// set notes what name lacks ("": nothing), and reports what is waited for now: the first thing, and how many more.
+// set notes what name lacks ("": nothing), and reports what is waited for now.
 func (p *pending) set(name, brief, full string) (left int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -124,6 +137,19 @@ func (p *pending) set(name, brief, full string) (left int) {
 	} else {
 		p.lacks[name] = [2]string{brief, full}
 	}
+	return p.tell()
+}
+
+// replace notes all that is lacking now, in brief and in full, and reports it.
+func (p *pending) replace(lacks map[string][2]string) (left int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lacks = lacks
+	return p.tell()
+}
+
+// tell reports what is waited for: the first thing, and how many more. p.mu is held.
+func (p *pending) tell() (left int) {
 	if p.report != nil && len(p.lacks) > 0 {
 		first := p.names()[0]
 		text := first + " (" + p.lacks[first][0] + ")"

@@ -191,7 +191,7 @@ func TestCreateNodeObject(t *testing.T) {
 				f.on("POST /api/v1/nodes", tt.create)
 				f.on("GET /api/v1/nodes/w", tt.get)
 				f.on("PATCH /api/v1/nodes/w", node("10.244.1.0/24", nil))
-				err := c.CreateNodeObject(within(t, time.Minute), "w", cidr, map[string]string{"a": "b"})
+				err := c.CreateNodeObject(within(t, time.Minute), "w", cidr, map[string]string{"a": "b"}, nil)
 				if tt.want == "" && err != nil || tt.want != "" && (!fault.Is(err, fault.KubernetesRefused) || !strings.Contains(err.Error(), tt.want)) {
 					t.Errorf("got %v; want %q", err, tt.want)
 				}
@@ -211,17 +211,39 @@ func TestNodePatch(t *testing.T) {
 	}
 }
 
+func TestRoom(t *testing.T) {
+	var none *Room
+	if s := none.status(); s.Allocatable != nil {
+		t.Errorf("no room is %v", s.Allocatable)
+	}
+	a := (&Room{CPUs: 2, Memory: 3 << 30}).status().Allocatable
+	if a.Cpu().Value() != 2 || a.Memory().String() != "3Gi" || a.Pods().Value() != 110 {
+		t.Errorf("room is %v", a)
+	}
+}
+
+// A node goes with its pods, those that its kubelet made for itself too; nobody waits for what they would do in the end.
 func TestDeleteNodeObject(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f, c := newFakeAPI(t)
-		f.on("DELETE /api/v1/nodes/w", times(1, refuse(503, "ServiceUnavailable", "busy", nil), times(1, echo, refuse(404, "NotFound", "not found", object{"kind": "nodes", "name": "w"}))))
+		d, c := newDrainable(t)
+		d.pod("web", "w", "ReplicaSet", nil)
+		d.pod("agent", "w", "DaemonSet", nil)
+		d.pod("static", "w", "", object{"annotations": object{"kubernetes.io/config.mirror": "x"}})
+		d.pod("elsewhere", "other", "ReplicaSet", nil)
+		d.on("DELETE /api/v1/nodes/w", times(1, refuse(503, "ServiceUnavailable", "busy", nil), times(1, echo, refuse(404, "NotFound", "not found", object{"kind": "nodes", "name": "w"}))))
 		for range 2 {
 			if err := c.DeleteNodeObject(within(t, time.Minute), "w"); err != nil {
 				t.Error(err)
 			}
 		}
-		if got := len(f.seen("DELETE")); got != 3 {
+		if got := len(d.seen("DELETE /api/v1/nodes")); got != 3 {
 			t.Errorf("%d requests", got)
+		}
+		if got := d.left(); got != "elsewhere" {
+			t.Errorf("left: %s", got)
+		}
+		if got := d.deletions(); !strings.Contains(got, "web 0") {
+			t.Errorf("deleted: %s", got)
 		}
 	})
 }
@@ -230,16 +252,33 @@ func TestNodes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, c := newFakeAPI(t)
 		nodes := newNodes(f)
-		nodes.put(nodes.named("b", object{"spec": object{"unschedulable": true}}))
-		nodes.put(nodes.named("a", object{"spec": object{"podCIDR": "10.244.0.0/24"}, "status": object{
-			"nodeInfo":   object{"kubeletVersion": "v1.36.3"},
-			"addresses":  []object{{"type": "Hostname", "address": "a"}, {"type": "InternalIP", "address": "172.28.0.2"}, {"type": "InternalIP", "address": "fd00::2"}},
-			"conditions": []object{{"type": "Ready", "status": "True", "reason": "KubeletReady"}, {"type": "DiskPressure", "status": "True"}, {"type": "PIDPressure", "status": "False"}},
-		}}))
+		b := nodes.named("b", object{"spec": object{"unschedulable": true}})
+		metaOf(b)["annotations"] = object{annotationCordoned: "true"}
+		nodes.put(b)
+		nodes.put(nodes.named("c", object{"spec": object{"unschedulable": true}})) // by somebody else
+		a := nodes.named("a", object{"spec": object{"podCIDR": "10.244.0.0/24", "taints": []object{
+			{"key": "dedicated", "value": "db", "effect": "NoSchedule"}, {"key": "node.kubernetes.io/disk-pressure", "effect": "NoExecute"},
+		}}, "status": object{
+			"allocatable": object{"cpu": "1500m", "memory": "4009084Ki", "pods": "110"},
+			"nodeInfo":    object{"kubeletVersion": "v1.36.3"},
+			"addresses":   []object{{"type": "Hostname", "address": "a"}, {"type": "InternalIP", "address": "172.28.0.2"}, {"type": "InternalIP", "address": "fd00::2"}},
+			"conditions":  []object{{"type": "Ready", "status": "True", "reason": "KubeletReady", "lastHeartbeatTime": "2026-01-02T03:04:06Z"}, {"type": "DiskPressure", "status": "True"}, {"type": "PIDPressure", "status": "False"}},
+		}})
+		metaOf(a)["labels"], metaOf(a)["creationTimestamp"] = object{"disk": "ssd", labelControlPlane: ""}, "2026-01-02T03:04:05Z"
+		metaOf(a)["uid"] = "1234"
+		nodes.put(a)
 		got, err := c.Nodes(t.Context())
 		want := []NodeInfo{
-			{Name: "a", Ready: true, KubeletVersion: "v1.36.3", IP: "172.28.0.2", PodCIDR: "10.244.0.0/24", Pressure: []string{"DiskPressure"}},
-			{Name: "b", Reason: "its kubelet has not reported yet", Unschedulable: true},
+			{Name: "a", Ready: true, KubeletVersion: "v1.36.3", IP: "172.28.0.2", PodCIDR: "10.244.0.0/24", Pressure: []string{"DiskPressure"},
+				Labels: map[string]string{"disk": "ssd", labelControlPlane: ""}, Created: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+				UID: "1234", ControlPlane: true, Heartbeat: time.Date(2026, 1, 2, 3, 4, 6, 0, time.UTC),
+				Taints:      []Taint{{"dedicated", "db", "NoSchedule"}, {"node.kubernetes.io/disk-pressure", "", "NoExecute"}},
+				Allocatable: map[string]string{"cpu": "1500m", "memory": "4009084Ki", "pods": "110"}},
+			{Name: "b", Reason: "its kubelet has not reported yet", Unschedulable: true, Cordoned: true},
+			{Name: "c", Reason: "its kubelet has not reported yet", Unschedulable: true},
+		}
+		for i := range got {
+			got[i].Created, got[i].Heartbeat = got[i].Created.UTC(), got[i].Heartbeat.UTC() // the API's times are local ones
 		}
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("got %+v, %v", got, err)

@@ -14,6 +14,8 @@ const (
 	versionKubelet   = "kubelet.config.k8s.io/v1beta1"
 	versionKubeProxy = "kubeproxy.config.k8s.io/v1alpha1"
 
+	roleControlPlane = "control-plane"
+
 	kindInit      = "InitConfiguration"
 	kindCluster   = "ClusterConfiguration"
 	kindJoin      = "JoinConfiguration"
@@ -54,13 +56,21 @@ func initDocument(c Cluster, n Node) object {
 }
 
 func joinDocument(c Cluster, n Node, discoveryFile string) object {
-	return object{
+	registration := registrationOf(n)
+	doc := object{
 		"apiVersion":       versionKubeadm,
 		"kind":             kindJoin,
 		"discovery":        object{"file": object{"kubeConfigPath": discoveryFile}, "tlsBootstrapToken": c.Token},
-		"nodeRegistration": registrationOf(n),
+		"nodeRegistration": registration,
 		"skipPhases":       []any{"preflight"},
 	}
+	if n.Role == roleControlPlane {
+		doc["controlPlane"] = object{"localAPIEndpoint": object{"advertiseAddress": n.IP.String(), "bindPort": apiPort}}
+		if n.Taints == nil && c.Workers == 0 {
+			registration["taints"] = []Taint{} // as on the first one
+		}
+	}
+	return doc
 }
 
 // housekeeping is the shortest time between two samples of what a container uses. With the kubelet's default of ten

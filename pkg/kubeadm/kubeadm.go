@@ -271,3 +271,30 @@ func addSkipPhases(doc object, phases []string) error {
 	doc["skipPhases"] = slices.Compact(all)
 	return nil
 }
+
+// SetLeaderElection returns a ClusterConfiguration, as kubeadm keeps it in its ConfigMap, that lets controller manager and scheduler
+// elect leaders, or, for a control plane that stands alone, lead without: what joins later starts them by it.
+func SetLeaderElection(clusterConfiguration []byte, on bool) ([]byte, error) {
+	const name = "leader-elect"
+	doc := object{}
+	if err := yaml.Unmarshal(clusterConfiguration, &doc); err != nil {
+		return nil, fault.Wrap(fault.Internal, err, "cannot read kubeadm's configuration")
+	}
+	for _, component := range []string{"controllerManager", "scheduler"} {
+		c, _ := doc[component].(object)
+		if c == nil {
+			c = object{}
+		}
+		list, _ := c["extraArgs"].([]any)
+		list = slices.DeleteFunc(slices.Clone(list), func(a any) bool {
+			m, ok := a.(object)
+			return ok && m["name"] == name
+		})
+		if !on {
+			list = append(list, arg(name, "false"))
+		}
+		c["extraArgs"] = list
+		doc[component] = c
+	}
+	return yaml.Marshal(doc)
+}

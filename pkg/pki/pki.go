@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"math"
@@ -174,4 +175,50 @@ func newSerial() (*big.Int, error) {
 func encodeCert(der []byte) []byte {
 	out, _ := cert.EncodeCertificates(&x509.Certificate{Raw: der}) // cannot fail: it writes to memory
 	return out
+}
+
+// NewKeyPair makes a key, and its public half, as PEM: what service accounts' tokens are signed and checked with.
+func NewKeyPair() (privatePEM, publicPEM []byte, err error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot make a key: %w", err)
+	}
+	if privatePEM, err = keyutil.MarshalPrivateKeyToPEM(key); err != nil {
+		return nil, nil, fmt.Errorf("cannot write a key: %w", err)
+	}
+	der, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot write a key: %w", err)
+	}
+	return privatePEM, pem.EncodeToMemory(&pem.Block{Type: keyutil.PublicKeyBlockType, Bytes: der}), nil
+}
+
+// Renew returns a certificate for the same key, holder and uses as the first one of certPEM, good from the CA's now for as long as that
+// one was; nil where that one is good for longer than ahead.
+func (ca *CA) Renew(certPEM []byte, ahead time.Duration) ([]byte, error) {
+	certs, err := cert.ParseCertsPEM(certPEM)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the certificate: %w", err)
+	}
+	old := certs[0]
+	if old.NotAfter.After(ca.now.Add(ahead)) {
+		return nil, nil
+	}
+	serial, err := newSerial()
+	if err != nil {
+		return nil, err
+	}
+	template := &x509.Certificate{
+		SerialNumber: serial, Subject: old.Subject, DNSNames: old.DNSNames, IPAddresses: old.IPAddresses, KeyUsage: old.KeyUsage,
+		ExtKeyUsage: old.ExtKeyUsage, BasicConstraintsValid: true,
+		NotBefore: ca.now.Add(-clockSkew).UTC(), NotAfter: ca.now.Add(old.NotAfter.Sub(old.NotBefore)).UTC(),
+	}
+	if template.NotAfter.After(ca.cert.NotAfter) {
+		template.NotAfter = ca.cert.NotAfter
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, ca.cert, old.PublicKey, ca.key)
+	if err != nil {
+		return nil, fmt.Errorf("cannot sign a certificate: %w", err)
+	}
+	return encodeCert(der), nil
 }
