@@ -39,17 +39,11 @@ func AccessTo(ctx context.Context, e engine.Engine, name string) (Access, error)
 }
 
 func access(ctx context.Context, e engine.Engine, info engine.Info, f found) (Access, error) {
-	cp, ok := f.controlPlane()
-	if !ok {
-		return Access{}, incomplete(f.name)
-	}
-	data, err := e.ReadFile(ctx, cp.Name, adminConf)
-	if errors.Is(err, fs.ErrNotExist) {
-		return Access{}, incomplete(f.name)
-	}
+	cp, data, err := readAdminConf(ctx, e, f)
 	if err != nil {
-		return Access{}, fault.Wrap(fault.EngineFailed, err, "cannot read the credentials of cluster %q", f.name)
+		return Access{}, err
 	}
+	gateway, _ := f.gateway()
 	conf, err := clientcmd.Load(data)
 	if err != nil {
 		return Access{}, fault.Wrap(fault.Internal, err, "cannot read %s of %s", adminConf, cp.Name)
@@ -59,8 +53,8 @@ func access(ctx context.Context, e engine.Engine, info engine.Info, f found) (Ac
 		asked = doc.Cluster.Networking.APIServerAddress
 	}
 	a := Access{
-		Context: kubeconfig.Context{Name: ContextName(f.name), Server: serverURL(info, cp, asked)},
-		Dial:    dialer(e, info, cp),
+		Context: kubeconfig.Context{Name: ContextName(f.name), Server: serverURL(info, gateway, asked)},
+		Dial:    dialer(e, info, gateway),
 	}
 	current := conf.Contexts[conf.CurrentContext]
 	if current == nil || conf.Clusters[current.Cluster] == nil || conf.AuthInfos[current.AuthInfo] == nil {
@@ -70,6 +64,18 @@ func access(ctx context.Context, e engine.Engine, info engine.Info, f found) (Ac
 	user := conf.AuthInfos[current.AuthInfo]
 	a.Context.ClientCert, a.Context.ClientKey = user.ClientCertificateData, user.ClientKeyData
 	return a, nil
+}
+
+// readAdminConf reads kubeadm's kubeconfig from a control plane that has one, rather from one that runs.
+func readAdminConf(ctx context.Context, e engine.Access, f found) (engine.Node, []byte, error) {
+	for _, n := range f.controlPlanes() {
+		data, err := e.ReadFile(ctx, n.Name, adminConf)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		return n, data, fault.Wrap(fault.EngineFailed, err, "cannot read the credentials of cluster %q", f.name)
+	}
+	return engine.Node{}, nil, incomplete(f.name)
 }
 
 func incomplete(name string) error {
@@ -92,16 +98,20 @@ func Nodes(ctx context.Context, e engine.Engine, name string) ([]engine.Node, er
 }
 
 // NodeOf returns the container of a node of the cluster. The node may be called by its full name, or by what follows
-// the cluster's name in it ("worker2"); empty is the control plane.
+// the cluster's name in it ("worker2"); empty is a control plane,
+// rather one that runs.
 func NodeOf(ctx context.Context, e engine.Engine, cluster, node string) (engine.Node, error) {
 	f, err := lookup(ctx, e, cluster)
 	if err != nil {
 		return engine.Node{}, err
 	}
-	if node == "" {
+	if node == "" { // any that runs will do
 		node = engine.RoleControlPlane
+		if cp, ok := f.controlPlane(); ok {
+			node = cp.Name
+		}
 	}
-	for _, n := range f.nodes {
+	for _, n := range f.containers() {
 		if n.Name == node || n.Name == cluster+"-"+node {
 			return n, nil
 		}

@@ -24,6 +24,7 @@ type AddonTarget struct {
 	Manager *addon.Manager
 	kube    Kube
 	nodes   []engine.Node // none where cove did not make the cluster
+	record  created
 }
 
 // Foreign reports whether cove did not make the cluster.
@@ -56,17 +57,14 @@ func OpenAddons(ctx context.Context, d Deps, name string) (*AddonTarget, error) 
 	if err := answers(ctx, client, name); err != nil {
 		return nil, err
 	}
-	doc, err := f.document()
+	made, err := readCreated(ctx, d.Engine, f)
 	if err != nil || len(f.networks) == 0 {
 		return nil, incomplete(name)
 	}
-	made, err := readCreated(ctx, d.Engine, f)
-	if err != nil {
-		return nil, incomplete(name)
-	}
+	doc := *made.Document.DeepCopy()
 	doc.KubernetesVersion = made.KubernetesVersion
 	cp, _ := f.controlPlane()
-	return &AddonTarget{Name: name, Manager: newManager(d, client, doc, f.networks[0].Subnet, cp.Image), kube: client, nodes: f.nodes}, nil
+	return &AddonTarget{Name: name, Manager: newManager(d, client, doc, f.networks[0].Subnet, made.endpoint(f.networks[0].Subnet), cp.Image), kube: client, nodes: f.nodes, record: made}, nil
 }
 
 // OpenForeign opens the cluster that a context of a kubeconfig leads to; empty names are those that kubectl would take.
@@ -158,7 +156,7 @@ func PlanEnable(cluster string, addons []addon.Instance, foreign bool, o AddonOp
 // has done: the next one goes on from there. Errors are AddonUnfit, AddonConflict, AddonRequires, ImageUnavailable,
 // AddonFailed and APITimeout.
 func EnableAddons(ctx context.Context, d Deps, t *AddonTarget, cat profile.Catalogue, addons []addon.Instance, o AddonOptions) error {
-	unlock, err := lock(d.StateDir, t.lockName())
+	unlock, err := lock(ctx, d.StateDir, t.lockName(), 0)
 	if err != nil {
 		return err
 	}
@@ -184,7 +182,10 @@ func EnableAddons(ctx context.Context, d Deps, t *AddonTarget, cat profile.Catal
 		}
 	}
 	runner := Runner{Timeout: o.Timeout, Retain: true, Quiet: true}
-	return runner.Run(ctx, PlanEnable(t.Name, addons, t.Foreign(), o), rc)
+	if err := runner.Run(ctx, PlanEnable(t.Name, addons, t.Foreign(), o), rc); err != nil {
+		return err
+	}
+	return t.enabled(ctx, d, addons)
 }
 
 // order puts the addons in order, and checks them against those that are on the cluster.
@@ -286,7 +287,7 @@ func toInt(v any) int64 {
 // DisableAddons takes the addons off the cluster: all that they put there, and nothing else. Without force it refuses what
 // others would lose by (AddonInUse), and what another addon requires (AddonRequires).
 func DisableAddons(ctx context.Context, d Deps, t *AddonTarget, cat profile.Catalogue, names []string, force bool, timeout time.Duration) error {
-	unlock, err := lock(d.StateDir, t.lockName())
+	unlock, err := lock(ctx, d.StateDir, t.lockName(), 0)
 	if err != nil {
 		return err
 	}
@@ -307,7 +308,10 @@ func DisableAddons(ctx context.Context, d Deps, t *AddonTarget, cat profile.Cata
 			return rc.manager().Remove(ctx, n, force, reporter(ctx))
 		}}}})
 	}
-	return Runner{Timeout: timeout, Retain: true, Quiet: true}.Run(ctx, plan, rc)
+	if err := (Runner{Timeout: timeout, Retain: true, Quiet: true}).Run(ctx, plan, rc); err != nil {
+		return err
+	}
+	return t.disabled(ctx, d, cat, names)
 }
 
 // needed refuses to remove what an addon that stays requires, and the pod network, which all pods require.

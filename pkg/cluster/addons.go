@@ -24,7 +24,7 @@ import (
 // kubeadm init, which would do these one after the other at its end.
 func applyCore(ctx context.Context, rc *Context) error {
 	reporter(ctx).Waiting("the manifests")
-	objs, err := coreManifests(ctx, rc, controlPlane(rc.Doc).Name)
+	objs, err := coreManifests(ctx, rc, rc.first)
 	if err != nil {
 		return err
 	}
@@ -63,9 +63,22 @@ func coreManifests(ctx context.Context, rc *Context, node string) ([]*unstructur
 	}
 	objs := slices.Concat(proxy, dns)
 	for _, o := range objs {
-		directAPI(o, endpointIP(rc.network.Subnet))
+		directAPI(o, rc.endpoint())
 	}
 	return objs, nil
+}
+
+// wantedAddons returns those of kubeadm's addons that the document of a cluster that is there wants.
+func wantedAddons(rc *Context) ([]string, error) {
+	n := nodesOf(rc.Doc)[0]
+	c := kubeadmCluster(rc, rc.record.KubernetesVersion, nodeImage{})
+	conf, err := kubeadm.InitConfig(c, kubeadm.Node{
+		Name: n.Name, Role: n.Role, IP: rc.endpoint(), Patches: n.KubeadmConfigPatches, JSON6902Patches: n.KubeadmConfigPatchesJSON6902,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return kubeadm.Addons(conf)
 }
 
 // kubeadmAddon returns the manifest that kubeadm writes for one of its addons.

@@ -84,10 +84,11 @@ func loadAddonImages(a addon.Instance) func(context.Context, *Context) error {
 			close(p.loaded)
 			return event.Skip("the nodes pull them")
 		}
-		nodes, err := rc.Engine.Nodes(ctx, engine.Selector{Cluster: rc.Name()})
+		f, err := find(ctx, rc.Engine, rc.Name())
 		if err != nil {
 			return err
 		}
+		nodes := f.nodes
 		if err := waitContainerd(ctx, rc.Engine, nodes); err != nil {
 			return err
 		}
@@ -171,13 +172,13 @@ func waitAddon(a addon.Instance) func(context.Context, *Context) error {
 }
 
 // newManager returns the manager of the addons of a cluster of cove's. image is the control plane's, for messages.
-func newManager(d Deps, api addon.API, doc v1alpha1.Cluster, subnet netip.Prefix, image string) *addon.Manager {
+func newManager(d Deps, api addon.API, doc v1alpha1.Cluster, subnet netip.Prefix, endpoint netip.Addr, image string) *addon.Manager {
 	return &addon.Manager{
 		API: api, Now: d.Now, Facts: factsOf(doc, subnet),
 		NodeFile: func(ctx context.Context, path string) ([]byte, error) {
 			return imageManifest(ctx, d.Engine, controlPlane(doc).Name, image, doc.Cluster.Networking.PodSubnet, path)
 		},
-		Adapt: func(o *unstructured.Unstructured) { directAPI(o, endpointIP(subnet)) },
+		Adapt: func(o *unstructured.Unstructured) { directAPI(o, endpoint) },
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -61,8 +60,9 @@ func initControlPlane(n v1alpha1.Node) func(context.Context, *Context) error {
 	}
 }
 
-// joinWorker returns the step that runs kubeadm join once the control plane has all that a join reads.
-func joinWorker(n v1alpha1.Node) func(context.Context, *Context) error {
+// joinNode returns the step that runs kubeadm join once the first control plane has all that a join reads. Control planes join
+// together: etcd takes in one member after the other, and kubeadm waits for its turn.
+func joinNode(n v1alpha1.Node) func(context.Context, *Context) error {
 	return func(ctx context.Context, rc *Context) error {
 		reporter(ctx).Waiting("the control plane")
 		if err := await(ctx, rc.apiUp); err != nil {
@@ -76,8 +76,40 @@ func joinWorker(n v1alpha1.Node) func(context.Context, *Context) error {
 		}
 		reporter(ctx).Waiting("kubeadm")
 		err := runLogged(ctx, rc, n.Name, "kubeadm", "join", "--config="+kubeadmConf, "--v=5")
-		return fault.Wrap(fault.KubeadmJoin, err, "kubeadm could not join %s", n.Name)
+		if err != nil {
+			return fault.Wrap(fault.KubeadmJoin, err, "kubeadm could not join %s", n.Name)
+		}
+		return wakeKubelet(ctx, rc, n)
 	}
+}
+
+// wakeKubelet restarts the kubelet of a control plane that has joined. It has been there longer than the API server of its node, which is
+// the one that it asks, and has tried in vain more and more seldom: the first pods would meet a kubelet that has not read the services yet,
+// and wait for 15 s. What runs goes on.
+func wakeKubelet(ctx context.Context, rc *Context, n v1alpha1.Node) error {
+	if n.Role != engine.RoleControlPlane || !rc.images[n.Name].native() {
+		return nil
+	}
+	_, err := engine.Output(ctx, rc.Engine, n.Name, "systemctl", "restart", "kubelet")
+	return fault.Wrap(fault.NodeStart, err, "cannot restart the kubelet of %s", n.Name)
+}
+
+// tokenPatience bounds how long a run tries to remove its token, which ends by itself in an hour.
+const tokenPatience = 5 * time.Second
+
+// dropToken removes the token that nodes joined by. That it cannot is told, and fails no run.
+func dropToken(ctx context.Context, rc *Context) error {
+	limited, cancel := context.WithTimeout(ctx, tokenPatience)
+	defer cancel()
+	err := rc.kube.DeleteBootstrapToken(limited, rc.token)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(ctx.Err(), context.Canceled):
+		return context.Cause(ctx)
+	}
+	rc.Emitter.Warn("", "the token that nodes joined by is still there, and ends by itself within an hour: %v", err)
+	return nil
 }
 
 // preregister makes the worker's Node object ahead of its kubelet, with the share of the pod subnet that the node's own
@@ -90,8 +122,12 @@ func preregister(ctx context.Context, rc *Context, n v1alpha1.Node) error {
 	if err != nil {
 		return err
 	}
-	index := slices.IndexFunc(nodesOf(rc.Doc), func(m v1alpha1.Node) bool { return m.Name == n.Name })
-	err = rc.kube.CreateNodeObject(ctx, n.Name, podCIDR(subnet, index), wellKnownLabels(n, rc.engineInfo().Architecture))
+	var room *kube.Room
+	info := rc.engineInfo()
+	if n.Role == engine.RoleControlPlane {
+		room = &kube.Room{CPUs: info.CPUs, Memory: info.MemoryBytes}
+	}
+	err = rc.kube.CreateNodeObject(ctx, n.Name, podCIDR(subnet, rc.places[n.Name].share), wellKnownLabels(n, info.Architecture), room)
 	return fault.Wrap(fault.KubernetesRefused, err, "cannot register node %s", n.Name)
 }
 
@@ -185,8 +221,7 @@ func connect(ctx context.Context, rc *Context) (Kube, error) {
 	if err != nil {
 		return nil, fault.Wrap(fault.Internal, err, "cannot make a client certificate")
 	}
-	cp := controlPlane(rc.Doc).Name
-	node, err := rc.Engine.Node(ctx, cp)
+	node, err := rc.Engine.Node(ctx, rc.gateway())
 	if err != nil {
 		return nil, err
 	}

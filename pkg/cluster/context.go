@@ -20,14 +20,28 @@ import (
 // Kube is what the steps need of a cluster's API. *kube.Client is it.
 type Kube interface {
 	addon.API
+	KubeChanger
 	WaitAPI(ctx context.Context, report func(string)) error
-	CreateNodeObject(ctx context.Context, name string, podCIDR netip.Prefix, labels map[string]string) error
+	CreateNodeObject(ctx context.Context, name string, podCIDR netip.Prefix, labels map[string]string, room *kube.Room) error
 	WaitNodesReady(ctx context.Context, names []string, report func(string)) error
 	Nodes(ctx context.Context) ([]kube.NodeInfo, error)
 	Pods(ctx context.Context) ([]kube.PodInfo, error)
 	Services(ctx context.Context) ([]kube.ServiceInfo, error)
 	Version(ctx context.Context) (string, error)
 	Evidence(ctx context.Context, dir string) error
+}
+
+// KubeChanger is what the steps that change a living cluster need of its API.
+type KubeChanger interface {
+	DeleteNodeObject(ctx context.Context, name string) error
+	SetNode(ctx context.Context, name string, labels map[string]*string, add, remove []kube.Taint) error
+	Cordon(ctx context.Context, node string, on bool) error
+	Drain(ctx context.Context, node string, o kube.DrainOptions, report func(string)) error
+	WaitNodesFresh(ctx context.Context, names []string, since map[string]time.Time, report func(string)) error
+	WaitPodsBack(ctx context.Context, since map[string]time.Time, namespaces func(string) bool, report func(string)) error
+	CreateBootstrapToken(ctx context.Context, token string, ttl time.Duration) error
+	DeleteBootstrapToken(ctx context.Context, token string) error
+	PatchConfigMap(ctx context.Context, namespace, name string, change func(data map[string]string) error) error
 }
 
 // Deps is what every operation on clusters needs.
@@ -53,6 +67,8 @@ type Deps struct {
 	Kubeconfig string
 	// StateDir is where locks, run logs and evidence are kept on this machine.
 	StateDir string
+	// Quiet is how long the engine has to make nothing new until what a killed run asked for counts as made; 0: DefaultQuiet.
+	Quiet time.Duration
 }
 
 // Context is what the steps of a run share. What a step sets is read by later stages only, or guarded.
@@ -65,12 +81,20 @@ type Context struct {
 	mu   sync.Mutex // guards info
 	info engine.Info
 
-	images  map[string]nodeImage // by node name
-	network engine.Network
-	ca      *pki.CA
-	token   string
+	images        map[string]nodeImage // by node name
+	first         string               // the control plane that the cluster is bootstrapped on
+	places        map[string]place     // of all nodes, by name
+	publisher     string               // the node that publishes the API where there is no load balancer
+	balanced      bool                 // a load balancer stands before the API
+	balancerImage string
+	network       engine.Network
+	ca            *pki.CA
+	sharedKeys    []engine.File // what all control planes have in common
+	token         string
+	renewed       bool    // certificates were
+	record        created // as it was last written; zero before a new cluster has one
 
-	initConfig    []byte        // kubeadm's, of the control plane
+	initConfig    []byte        // kubeadm's, of the first control plane
 	kubeadmAddons []string      // those of kubeadm's that the document wants
 	kube          Kube          // set before apiUp is closed
 	apiUp         chan struct{} // closed when the API answers

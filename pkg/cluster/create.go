@@ -38,6 +38,8 @@ type CreateOptions struct {
 	Wait    WaitLevel     // "" is WaitUsable
 	Timeout time.Duration // 0 is DefaultTimeout
 	Retain  bool          // keep what a failed run made
+	// LockTimeout is how long Create waits for another run that works on the cluster; 0 does not wait.
+	LockTimeout time.Duration
 	// SkipKubeconfig leaves the kubeconfig alone; KeepContext merges, and leaves the current context as it is.
 	SkipKubeconfig, KeepContext bool
 }
@@ -56,18 +58,18 @@ func PlanCreate(doc v1alpha1.Cluster, addons []addon.Instance, o CreateOptions) 
 	network := Stage{Name: "network", Timed: true, Steps: []Step{
 		undoableStep{step{"network", "Create network " + networkName(doc.Name), createNetwork}, removeNetwork},
 	}}
-	containers := Stage{Name: "nodes", Timed: true}
+	containers := Stage{Name: "nodes", Timed: true, Steps: []Step{startBalancer{doc.Name}}}
 	bootstrap := Stage{Name: "bootstrap", Timed: true}
 	for i, n := range nodes {
-		containers.Steps = append(containers.Steps, startNode{node: n, index: i})
-		if n.Role == engine.RoleControlPlane {
+		containers.Steps = append(containers.Steps, startNode{node: n})
+		if i == 0 {
 			bootstrap.Steps = append(bootstrap.Steps,
 				step{"kubeadm/" + n.Name, "Bootstrap the control plane on " + n.Name, initControlPlane(n)},
 				step{"api", "Reach the API server", waitAPI},
 				step{"core", "Apply " + coreTitle(doc), applyCore})
 		} else {
 			bootstrap.Steps = append(bootstrap.Steps,
-				step{"kubeadm/" + n.Name, "Join " + n.Name, joinWorker(n)})
+				step{"kubeadm/" + n.Name, "Join " + n.Name, joinNode(n)})
 		}
 	}
 	for _, a := range withImages(addons) {
@@ -82,6 +84,7 @@ func PlanCreate(doc v1alpha1.Cluster, addons []addon.Instance, o CreateOptions) 
 	}
 	handover := Stage{Name: "handover", Timed: true, Steps: []Step{
 		step{"kubelet", "Let the kubelet renew its certificate", finalizeKubelet},
+		step{"token", "Remove the token to join by", dropToken},
 	}}
 	if !o.SkipKubeconfig {
 		handover.Steps = append(handover.Steps, undoableStep{

@@ -62,7 +62,7 @@ func newSetup(t *testing.T) *setup {
 			}
 			return e.Image(ctx, name)
 		},
-		Kubeconfig: filepath.Join(dir, "kubeconfig"), StateDir: filepath.Join(dir, "state"),
+		Kubeconfig: filepath.Join(dir, "kubeconfig"), StateDir: filepath.Join(dir, "state"), Quiet: time.Millisecond,
 	}
 	return s
 }
@@ -117,11 +117,11 @@ func TestCreateListStatusDelete(t *testing.T) {
 	if err := s.create(ctx, document(t, "dev", 0), cluster.CreateOptions{}); !fault.Is(err, fault.ClusterExists) {
 		t.Errorf("a second create: %v", err)
 	}
-	if err := cluster.Delete(ctx, s.run(), "dev"); err != nil {
+	if err := cluster.Delete(ctx, s.run(), "dev", cluster.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	s.nothingLeft(t)
-	if err := cluster.Delete(ctx, s.run(), "dev"); !fault.Is(err, fault.ClusterNotFound) {
+	if err := cluster.Delete(ctx, s.run(), "dev", cluster.DeleteOptions{}); !fault.Is(err, fault.ClusterNotFound) {
 		t.Errorf("a second delete: %v", err)
 	}
 }
@@ -243,7 +243,7 @@ func TestRetainKeeps(t *testing.T) {
 	if err := s.create(t.Context(), document(t, "dev", 0), cluster.CreateOptions{Retain: true}); err == nil {
 		t.Fatal("no error")
 	}
-	if left := s.Left(); len(left) != 4 { // a node, two volumes, a network
+	if left := s.Left(); len(left) != 5 { // a node, a load balancer, two volumes, a network
 		t.Errorf("kept: %v", left)
 	}
 	list, err := cluster.List(t.Context(), s.Engine)
@@ -270,7 +270,7 @@ func TestRetainKeeps(t *testing.T) {
 	if err := s.create(t.Context(), document(t, "dev", 0), cluster.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := cluster.Delete(t.Context(), s.run(), "dev"); err != nil {
+	if err := cluster.Delete(t.Context(), s.run(), "dev", cluster.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	s.nothingLeft(t)

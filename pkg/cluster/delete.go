@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"time"
 
 	"github.com/cove-k8s/cove/pkg/fault"
 	"github.com/cove-k8s/cove/pkg/kubeconfig"
@@ -21,13 +22,19 @@ func removeAll(ctx context.Context, rc *Context) error {
 		return err
 	}
 	reporter(ctx).Waiting("%d nodes, %d volumes", len(f.nodes), len(f.volumes))
-	return f.remove(ctx, rc.Engine)
+	return removeFound(ctx, rc.Deps, f)
+}
+
+// DeleteOptions is how to delete a cluster.
+type DeleteOptions struct {
+	// LockTimeout is how long to wait for another run that works on the cluster; 0 does not wait.
+	LockTimeout time.Duration
 }
 
 // Delete removes the cluster and its context. No such cluster is ClusterNotFound, unless a context of its was left over,
 // which is removed then. It can be run again after it was cut off.
-func Delete(ctx context.Context, d Deps, name string) error {
-	unlock, err := lock(d.StateDir, name)
+func Delete(ctx context.Context, d Deps, name string, o DeleteOptions) error {
+	unlock, err := lock(ctx, d.StateDir, name, o.LockTimeout)
 	if err != nil {
 		return err
 	}

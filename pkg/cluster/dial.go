@@ -11,9 +11,9 @@ import (
 
 // dialer returns how cove itself reaches a cluster's API: by the published port where the engine is on this machine,
 // and through the engine where it is not, or where the port is not to be reached from here.
-func dialer(e engine.Access, info engine.Info, cp engine.Node) func(context.Context, string, string) (net.Conn, error) {
+func dialer(e engine.Access, info engine.Info, gateway engine.Node) func(context.Context, string, string) (net.Conn, error) {
 	inside := net.JoinHostPort("127.0.0.1", strconv.Itoa(apiServerPort))
-	published := publishedAPI(cp)
+	published := publishedAPI(gateway)
 	return func(ctx context.Context, network, _ string) (net.Conn, error) {
 		if info.Host == "" && published.IsValid() {
 			conn, err := (&net.Dialer{}).DialContext(ctx, network, published.String())
@@ -21,14 +21,14 @@ func dialer(e engine.Access, info engine.Info, cp engine.Node) func(context.Cont
 				return conn, err
 			}
 		}
-		return e.Dial(ctx, cp.Name, network, inside)
+		return e.Dial(ctx, gateway.Name, network, inside)
 	}
 }
 
 // publishedAPI returns where the API server's port is published, as seen on the engine's host. The address that stands
 // for all of the host's is turned into the loopback one, which is among them.
-func publishedAPI(cp engine.Node) netip.AddrPort {
-	for _, p := range cp.Ports {
+func publishedAPI(gateway engine.Node) netip.AddrPort {
+	for _, p := range gateway.Ports {
 		if p.ContainerPort != apiServerPort || p.HostPort == 0 {
 			continue
 		}

@@ -90,9 +90,10 @@ func gather(ctx context.Context, e engine.Engine, info engine.Info, f found, cli
 		writeJSON(filepath.Join(dir, "networks.json"), f.networks),
 		writeJSON(filepath.Join(dir, "volumes.json"), f.volumes),
 	}
-	results := make([]error, len(f.nodes)+1)
+	containers := f.containers()
+	results := make([]error, len(containers)+1)
 	var group errgroup.Group
-	for i, n := range f.nodes {
+	for i, n := range containers {
 		group.Go(func() error {
 			results[i] = gatherNode(ctx, e, n, filepath.Join(dir, "nodes", n.Name))
 			return nil
@@ -100,7 +101,7 @@ func gather(ctx context.Context, e engine.Engine, info engine.Info, f found, cli
 	}
 	group.Go(func() error {
 		if client != nil {
-			results[len(f.nodes)] = client.Evidence(ctx, filepath.Join(dir, "kubernetes"))
+			results[len(containers)] = client.Evidence(ctx, filepath.Join(dir, "kubernetes"))
 		}
 		return nil
 	})

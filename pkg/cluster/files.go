@@ -26,17 +26,16 @@ const (
 // earlyFiles are those that must be there when the node's PID 1 starts: the cluster's CA, so that a node and cove trust
 // the same key from the first second; the pod network's configuration, so that the kubelet is Ready at its first look;
 // containerd's own.
-func earlyFiles(ctx context.Context, rc *Context, n v1alpha1.Node, index int) ([]engine.File, error) {
+func earlyFiles(ctx context.Context, rc *Context, n v1alpha1.Node) ([]engine.File, error) {
 	var files []engine.File
 	if n.Role == engine.RoleControlPlane {
-		files = append(files,
-			engine.File{Path: "/etc/kubernetes/pki/ca.crt", Mode: 0o644, Data: rc.ca.CertPEM()},
-			engine.File{Path: "/etc/kubernetes/pki/ca.key", Mode: 0o600, Data: rc.ca.KeyPEM()})
-	} else {
+		files = append(files, rc.sharedKeys...)
+	}
+	if n.Name != rc.first {
 		server := fmt.Sprintf("https://%s:%d", endpointName(rc.Name()), apiServerPort)
 		files = append(files, engine.File{Path: discoveryConf, Mode: 0o644, Data: kubeadm.Discovery(server, rc.ca.CertPEM())})
 	}
-	serving, err := kubeletFiles(rc, n, index)
+	serving, err := kubeletFiles(rc, n)
 	if err != nil {
 		return nil, err
 	}
@@ -46,12 +45,17 @@ func earlyFiles(ctx context.Context, rc *Context, n v1alpha1.Node, index int) ([
 		if err != nil {
 			return nil, err
 		}
-		conf, err := cniConfig(podCIDR(subnet, index))
+		conf, err := cniConfig(podCIDR(subnet, rc.places[n.Name].share))
 		if err != nil {
 			return nil, err
 		}
 		files = append(files, engine.File{Path: cniConf, Mode: 0o644, Data: conf})
 	}
+	trusted, err := trustFiles(ctx, rc, n)
+	if err != nil {
+		return nil, err
+	}
+	files = append(files, trusted...)
 	if patches := rc.Doc.Cluster.ContainerdConfigPatches; len(patches) > 0 {
 		base, err := rc.Engine.ReadFile(ctx, n.Name, containerdToml)
 		if err != nil {
@@ -69,8 +73,8 @@ func earlyFiles(ctx context.Context, rc *Context, n v1alpha1.Node, index int) ([
 // kubeletFiles are the key and the certificate by which a kubelet serves, where it looks for them
 // (https://kubernetes.io/docs/reference/access-authn-authz/kubelet-tls-bootstrapping/#certificate-rotation): of the
 // cluster's CA, so that who reads metrics or logs can verify the kubelet, which signs one for itself otherwise.
-func kubeletFiles(rc *Context, n v1alpha1.Node, index int) ([]engine.File, error) {
-	ip := nodeIP(rc.network.Subnet, nodesOf(rc.Doc), index)
+func kubeletFiles(rc *Context, n v1alpha1.Node) ([]engine.File, error) {
+	ip := rc.nodeIP(n.Name)
 	cert, key, err := rc.ca.ServingCert([]string{"system:nodes"}, []string{n.Name, "localhost"}, []netip.Addr{ip, netip.AddrFrom4([4]byte{127, 0, 0, 1})}, 0)
 	if err != nil {
 		return nil, fault.Wrap(fault.Internal, err, "cannot make a certificate for node %s", n.Name)
@@ -103,17 +107,13 @@ func cniConfig(cidr netip.Prefix) ([]byte, error) {
 }
 
 // kubeadmFiles writes the node's kubeadm configuration. It holds the bootstrap token: only root may read it.
-func kubeadmFiles(ctx context.Context, rc *Context, n v1alpha1.Node, index int) ([]engine.File, error) {
+func kubeadmFiles(ctx context.Context, rc *Context, n v1alpha1.Node) ([]engine.File, error) {
 	version, err := kubernetesVersion(ctx, rc, n.Name)
 	if err != nil {
 		return nil, err
 	}
-	c := kubeadmCluster(rc, version, rc.images[n.Name])
-	k := kubeadm.Node{
-		Name: n.Name, Role: n.Role, IP: nodeIP(rc.network.Subnet, nodesOf(rc.Doc), index), Labels: n.Labels,
-		Patches: n.KubeadmConfigPatches, JSON6902Patches: n.KubeadmConfigPatchesJSON6902,
-	}
-	if n.Role == engine.RoleControlPlane {
+	c, k := kubeadmCluster(rc, version, rc.images[n.Name]), kubeadmNode(rc, n)
+	if n.Name == rc.first {
 		data, err := kubeadm.InitConfig(c, k)
 		rc.initConfig = data
 		return []engine.File{{Path: kubeadmConf, Mode: 0o600, Data: data}}, err
@@ -122,18 +122,32 @@ func kubeadmFiles(ctx context.Context, rc *Context, n v1alpha1.Node, index int) 
 	if err != nil {
 		return nil, err
 	}
-	files := []engine.File{{Path: kubeadmConf, Mode: 0o600, Data: data}}
-	patch, err := kubeadm.KubeletPatch(c, k)
-	if patch != nil {
-		files = append(files, engine.File{Path: kubeadm.KubeletPatchFile, Mode: 0o600, Data: patch})
+	patch, err := kubeletPatch(c, k)
+	return append([]engine.File{{Path: kubeadmConf, Mode: 0o600, Data: data}}, patch...), err
+}
+
+// kubeletPatch is the file by which kubeadm adapts the kubelet's settings to the node; nil where there is nothing to adapt.
+func kubeletPatch(c kubeadm.Cluster, n kubeadm.Node) ([]engine.File, error) {
+	patch, err := kubeadm.KubeletPatch(c, n)
+	if patch == nil || err != nil {
+		return nil, err
 	}
-	return files, err
+	return []engine.File{{Path: kubeadm.KubeletPatchFile, Mode: 0o600, Data: patch}}, nil
+}
+
+// kubeadmNode gathers what kubeadm must know of one node.
+func kubeadmNode(rc *Context, n v1alpha1.Node) kubeadm.Node {
+	doc := rc.Doc.Nodes()
+	return kubeadm.Node{
+		Name: n.Name, Role: n.Role, IP: rc.nodeIP(n.Name), Labels: n.Labels, Taints: taintsOf(n, len(doc)-len(controlPlanes(doc))),
+		Patches: n.KubeadmConfigPatches, JSON6902Patches: n.KubeadmConfigPatchesJSON6902,
+	}
 }
 
 // kubeadmCluster gathers what kubeadm must know of the whole cluster.
 func kubeadmCluster(rc *Context, version string, img nodeImage) kubeadm.Cluster {
 	net := rc.Doc.Cluster.Networking
-	sans := []string{"localhost", "127.0.0.1", endpointName(rc.Name()), endpointIP(rc.network.Subnet).String()}
+	sans := []string{"localhost", "127.0.0.1", endpointName(rc.Name()), rc.endpoint().String()}
 	for _, a := range []string{net.APIServerAddress, rc.engineInfo().Host} {
 		if a != "" && a != "0.0.0.0" && a != "127.0.0.1" {
 			sans = append(sans, a)
@@ -145,13 +159,26 @@ func kubeadmCluster(rc *Context, version string, img nodeImage) kubeadm.Cluster 
 		FeatureGates: rc.Doc.Cluster.FeatureGates, RuntimeConfig: rc.Doc.Cluster.RuntimeConfig,
 		EtcdTag: img.facts.EtcdTag, CoreDNSTag: img.facts.CoreDNSTag, Token: rc.token,
 		CgroupVersion: rc.engineInfo().CgroupVersion, Restricted: rc.engineInfo().Restricted || rc.engineInfo().Rootless,
-		CgroupDriver: kubeadm.DriverSystemd, SingleControlPlane: true, Workers: len(nodesOf(rc.Doc)) - 1,
+		CgroupDriver: kubeadm.DriverSystemd, SingleControlPlane: len(controlPlanes(rc.Doc.Nodes())) == 1,
+		Workers: len(rc.Doc.Nodes()) - len(controlPlanes(rc.Doc.Nodes())),
 		Patches: rc.Doc.Cluster.KubeadmConfigPatches, JSON6902Patches: rc.Doc.Cluster.KubeadmConfigPatchesJSON6902,
 	}
 	if img.native() {
 		c.CgroupDriver = kubeadm.DriverCgroupfs
 	}
 	return c
+}
+
+// taintsOf returns the node's taints for kubeadm, which has those of a control plane from it then, too; nil leaves them to kubeadm.
+func taintsOf(n v1alpha1.Node, workers int) []kubeadm.Taint {
+	var taints []kubeadm.Taint
+	if n.Role == engine.RoleControlPlane && workers > 0 && len(n.Taints) > 0 {
+		taints = append(taints, kubeadm.Taint{Key: "node-role.kubernetes.io/control-plane", Effect: "NoSchedule"})
+	}
+	for _, t := range n.Taints {
+		taints = append(taints, kubeadm.Taint{Key: t.Key, Value: t.Value, Effect: t.Effect})
+	}
+	return taints
 }
 
 // podSubnet returns the first IPv4 subnet of the document's pod subnets.

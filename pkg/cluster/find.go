@@ -3,8 +3,6 @@ package cluster
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -23,16 +21,51 @@ import (
 type found struct {
 	name     string
 	nodes    []engine.Node
+	balancer *engine.Node // the load balancer before the API, which is no node of Kubernetes'
 	networks []engine.Network
 	volumes  []engine.Volume
 }
 
-func (f found) empty() bool { return len(f.nodes)+len(f.networks)+len(f.volumes) == 0 }
+func (f found) empty() bool { return len(f.containers())+len(f.networks)+len(f.volumes) == 0 }
+
+// containers returns the containers of nodes and load balancer.
+func (f found) containers() []engine.Node {
+	if f.balancer == nil {
+		return f.nodes
+	}
+	return append(slices.Clone(f.nodes), *f.balancer)
+}
+
+// add takes in a container.
+func (f *found) add(n engine.Node) {
+	if n.Role == engine.RoleLoadBalancer {
+		f.balancer = &n
+		return
+	}
+	f.nodes = append(f.nodes, n)
+}
+
+// node returns the container of a node.
+func (f found) node(name string) (engine.Node, bool) {
+	i := slices.IndexFunc(f.nodes, func(n engine.Node) bool { return n.Name == name })
+	if i < 0 {
+		return engine.Node{}, false
+	}
+	return f.nodes[i], true
+}
+
+// gateway returns the container that the API is published by: the load balancer, or the control plane where there is none.
+func (f found) gateway() (engine.Node, bool) {
+	if f.balancer != nil {
+		return *f.balancer, true
+	}
+	return f.controlPlane()
+}
 
 // newest returns when the newest of the cluster's containers was made.
 func (f found) newest() time.Time {
 	var t time.Time
-	for _, n := range f.nodes {
+	for _, n := range f.containers() {
 		if n.Created.After(t) {
 			t = n.Created
 		}
@@ -53,7 +86,7 @@ func (f found) madeHere(stateDir string) bool {
 // runs returns the IDs of the runs that made the cluster's parts, each once.
 func (f found) runs() []string {
 	seen := map[string]bool{}
-	for _, n := range f.nodes {
+	for _, n := range f.containers() {
 		seen[n.Run] = true
 	}
 	for _, n := range f.networks {
@@ -66,14 +99,28 @@ func (f found) runs() []string {
 	return slices.Sorted(maps.Keys(seen))
 }
 
-// controlPlane returns the cluster's first control plane.
-func (f found) controlPlane() (engine.Node, bool) {
+// controlPlanes returns the cluster's control planes, those that run first.
+func (f found) controlPlanes() []engine.Node {
+	var running, others []engine.Node
 	for _, n := range f.nodes {
-		if n.Role == engine.RoleControlPlane {
-			return n, true
+		switch {
+		case n.Role != engine.RoleControlPlane:
+		case n.State == engine.StateRunning:
+			running = append(running, n)
+		default:
+			others = append(others, n)
 		}
 	}
-	return engine.Node{}, false
+	return append(running, others...)
+}
+
+// controlPlane returns the first control plane that runs, else the first one.
+func (f found) controlPlane() (engine.Node, bool) {
+	all := f.controlPlanes()
+	if len(all) == 0 {
+		return engine.Node{}, false
+	}
+	return all[0], true
 }
 
 // document returns the document that is stored with the cluster.
@@ -90,7 +137,7 @@ func (f found) document() (v1alpha1.Cluster, error) {
 // remove removes containers first, all together, then their volumes, then the network.
 func (f found) remove(ctx context.Context, e engine.Engine) error {
 	group, groupCtx := errgroup.WithContext(ctx)
-	for _, n := range f.nodes {
+	for _, n := range f.containers() {
 		group.Go(func() error { return e.RemoveNode(groupCtx, n.Name) })
 	}
 	if err := group.Wait(); err != nil {
@@ -111,10 +158,19 @@ func find(ctx context.Context, e engine.Engine, name string) (found, error) {
 	f := found{name: name}
 	sel := engine.Selector{Cluster: name}
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() (err error) { f.nodes, err = e.Nodes(ctx, sel); return })
+	var containers []engine.Node
+	group.Go(func() (err error) { containers, err = e.Nodes(ctx, sel); return })
 	group.Go(func() (err error) { f.networks, err = e.Networks(ctx, sel); return })
 	group.Go(func() (err error) { f.volumes, err = e.Volumes(ctx, sel); return })
-	return f, group.Wait()
+	err := group.Wait()
+	if name == "" { // of many clusters: byName sorts them
+		f.nodes = containers
+		return f, err
+	}
+	for _, n := range containers {
+		f.add(n)
+	}
+	return f, err
 }
 
 // byName splits what was found of all clusters, ordered by name.
@@ -127,8 +183,7 @@ func (f found) byName() []found {
 		return clusters[name]
 	}
 	for _, n := range f.nodes {
-		c := of(n.Cluster)
-		c.nodes = append(c.nodes, n)
+		of(n.Cluster).add(n)
 	}
 	for _, n := range f.networks {
 		c := of(n.Cluster)
@@ -144,27 +199,4 @@ func (f found) byName() []found {
 	}
 	sort.Slice(all, func(i, j int) bool { return all[i].name < all[j].name })
 	return all
-}
-
-// readCreated returns the record that a complete cluster has.
-func readCreated(ctx context.Context, e engine.Engine, f found) (created, error) {
-	var c created
-	cp, ok := f.controlPlane()
-	if !ok {
-		return c, fs.ErrNotExist
-	}
-	data, err := e.ReadFile(ctx, cp.Name, createdFile)
-	if err != nil {
-		return c, err
-	}
-	return c, json.Unmarshal(data, &c)
-}
-
-// isComplete reports whether a run has made the cluster to its end.
-func isComplete(ctx context.Context, e engine.Engine, f found) (bool, error) {
-	_, err := readCreated(ctx, e, f)
-	if errors.Is(err, fs.ErrNotExist) || fault.Is(err, fault.NodeNotFound) {
-		return false, nil
-	}
-	return err == nil, err
 }

@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -16,30 +15,6 @@ import (
 	"github.com/cove-k8s/cove/pkg/kubeconfig"
 )
 
-// createdFile, on the control plane's volume, says that the cluster is complete: a cluster without it is left over from
-// a run that was cut off.
-const createdFile = "/var/lib/cove/created.json"
-
-// created is the content of createdFile.
-type created struct {
-	Run               string    `json:"run"`
-	Time              time.Time `json:"time"`
-	KubernetesVersion string    `json:"kubernetesVersion"`
-}
-
-func recordCreated(ctx context.Context, rc *Context) error {
-	cp := controlPlane(rc.Doc).Name
-	version, err := kubernetesVersion(ctx, rc, cp)
-	if err != nil {
-		return err
-	}
-	data, err := json.Marshal(created{Run: rc.Emitter.Run(), Time: rc.Now().UTC(), KubernetesVersion: version})
-	if err != nil {
-		return fault.Wrap(fault.Internal, err, "cannot write %s", createdFile)
-	}
-	return rc.Engine.PutFiles(ctx, cp, []engine.File{{Path: createdFile, Data: data}})
-}
-
 // Files of the control plane's kubelet.
 const (
 	kubeletConf    = "/etc/kubernetes/kubelet.conf"
@@ -50,7 +25,7 @@ const (
 // that it renews itself. kubeadm restarts the kubelet then, while the first pods are about to start, which delays them by
 // seconds; the kubelet needs the file only when it starts the next time.
 func finalizeKubelet(ctx context.Context, rc *Context) error {
-	cp := controlPlane(rc.Doc).Name
+	cp := rc.first
 	data, err := rc.Engine.ReadFile(ctx, cp, kubeletConf)
 	if err != nil {
 		return fault.Wrap(fault.KubeadmInit, err, "cannot read %s of %s", kubeletConf, cp)
@@ -73,7 +48,7 @@ func finalizeKubelet(ctx context.Context, rc *Context) error {
 const userTTL = 365 * 24 * time.Hour
 
 func mergeKubeconfig(ctx context.Context, rc *Context) error {
-	cp, err := rc.Engine.Node(ctx, controlPlane(rc.Doc).Name)
+	gateway, err := rc.Engine.Node(ctx, rc.gateway())
 	if err != nil {
 		return err
 	}
@@ -82,7 +57,7 @@ func mergeKubeconfig(ctx context.Context, rc *Context) error {
 		return fault.Wrap(fault.Internal, err, "cannot make a client certificate")
 	}
 	entry := kubeconfig.Context{
-		Name: ContextName(rc.Name()), Server: serverURL(rc.engineInfo(), cp, rc.Doc.Cluster.Networking.APIServerAddress),
+		Name: ContextName(rc.Name()), Server: serverURL(rc.engineInfo(), gateway, rc.Doc.Cluster.Networking.APIServerAddress),
 		CA: rc.ca.CertPEM(), ClientCert: cert, ClientKey: key,
 	}
 	_, err = kubeconfig.Merge(ctx, rc.Kubeconfig, entry, !rc.Options.KeepContext)

@@ -48,7 +48,7 @@ func TestKilledAtEveryOperation(t *testing.T) {
 		t.Run(operation, func(t *testing.T) {
 			s := newSetup(t)
 			s.killed(t, i+1)
-			if err := cluster.Delete(t.Context(), s.run(), "dev"); err != nil && !fault.Is(err, fault.ClusterNotFound) {
+			if err := cluster.Delete(t.Context(), s.run(), "dev", cluster.DeleteOptions{}); err != nil && !fault.Is(err, fault.ClusterNotFound) {
 				t.Errorf("delete: %v", err)
 			}
 			s.nothingLeft(t)
@@ -64,12 +64,37 @@ func TestKilledAtEveryOperation(t *testing.T) {
 			if err != nil || !status.Usable || len(status.Nodes) != 2 {
 				t.Errorf("after it: %+v, %v", status, err)
 			}
-			if err := cluster.Delete(t.Context(), s.run(), "dev"); err != nil {
+			if err := cluster.Delete(t.Context(), s.run(), "dev", cluster.DeleteOptions{}); err != nil {
 				t.Errorf("delete: %v", err)
 			}
 			s.nothingLeft(t)
 		})
 	}
+}
+
+// An engine finishes what a killed run asked of it, and lists a container only then: a delete takes that too.
+func TestDeleteTakesWhatIsMadeLate(t *testing.T) {
+	n := 1 + slices.Index(operationsOfCreate(t), "CreateNode dev-worker")
+	s := newSetup(t)
+	s.killed(t, n)
+	late := engine.NodeSpec{Name: "dev-worker", Cluster: "dev", Role: engine.RoleWorker, Image: nodeImage, Volumes: []engine.VolumeMount{{Name: "dev-worker", Target: "/var"}}}
+	made := make(chan error, 1)
+	s.Engine.On("RemoveNetwork cove-dev", func() { // the containers have been looked for and removed
+		_, err := s.Engine.CreateNode(t.Context(), late)
+		made <- err
+	})
+	if err := cluster.Delete(t.Context(), s.run(), "dev", cluster.DeleteOptions{}); err != nil {
+		t.Error(err)
+	}
+	select {
+	case err := <-made:
+		if err != nil {
+			t.Fatal(err)
+		}
+	default:
+		t.Fatal("no network was removed")
+	}
+	s.nothingLeft(t)
 }
 
 // A delete that is cut off can be run again.
@@ -79,7 +104,7 @@ func TestDeleteFailingAtEveryOperation(t *testing.T) {
 		t.Fatal(err)
 	}
 	first := len(s.Engine.Operations())
-	if err := cluster.Delete(t.Context(), s.run(), "dev"); err != nil {
+	if err := cluster.Delete(t.Context(), s.run(), "dev", cluster.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	for n := first + 1; n <= len(s.Engine.Operations()); n++ {
@@ -88,10 +113,10 @@ func TestDeleteFailingAtEveryOperation(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.Engine.FailAt(n, fault.New(fault.EngineFailed, "injected"))
-		if err := cluster.Delete(t.Context(), s.run(), "dev"); !fault.Is(err, fault.EngineFailed) {
+		if err := cluster.Delete(t.Context(), s.run(), "dev", cluster.DeleteOptions{}); !fault.Is(err, fault.EngineFailed) {
 			t.Errorf("operation %d: %v", n, err)
 		}
-		if err := cluster.Delete(t.Context(), s.run(), "dev"); err != nil {
+		if err := cluster.Delete(t.Context(), s.run(), "dev", cluster.DeleteOptions{}); err != nil {
 			t.Errorf("operation %d, again: %v", n, err)
 		}
 		s.nothingLeft(t)
@@ -106,7 +131,7 @@ func TestBusy(t *testing.T) {
 		if name == "WaitNodesReady" {
 			ctx := context.Background()
 			_, err := cluster.Create(ctx, s.run(), document(t, "dev", 0), instances(t, document(t, "dev", 0)), cluster.CreateOptions{})
-			during = append(during, err, cluster.Delete(ctx, s.run(), "dev"))
+			during = append(during, err, cluster.Delete(ctx, s.run(), "dev", cluster.DeleteOptions{}))
 		}
 	}
 	if err := s.create(t.Context(), document(t, "dev", 0), cluster.CreateOptions{}); err != nil {
@@ -115,7 +140,7 @@ func TestBusy(t *testing.T) {
 	if len(during) != 2 || !fault.Is(during[0], fault.ClusterBusy) || !fault.Is(during[1], fault.ClusterBusy) {
 		t.Errorf("meanwhile: %v", during)
 	}
-	if err := cluster.Delete(t.Context(), s.run(), "dev"); err != nil {
+	if err := cluster.Delete(t.Context(), s.run(), "dev", cluster.DeleteOptions{}); err != nil {
 		t.Errorf("afterwards: %v", err)
 	}
 }
@@ -182,6 +207,27 @@ func TestStates(t *testing.T) {
 	want(cluster.Stopped, false, "dev-control-plane", "dev-worker")
 	if _, err := cluster.GetStatus(t.Context(), s.deps, "nosuch"); !fault.Is(err, fault.ClusterNotFound) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// The sizes that the document gives are those that are shown; without one there is none.
+func TestStatusHasSizes(t *testing.T) {
+	s := newSetup(t)
+	doc := document(t, "dev", 1)
+	nodes := doc.Nodes()
+	nodes[1].NanoCPUs, nodes[1].Memory = 1_500_000_000, 2<<30
+	doc.SetNodes(nodes)
+	if err := s.create(t.Context(), doc, cluster.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := cluster.GetStatus(t.Context(), s.deps, "dev")
+	if err != nil || len(got.Nodes) != 2 {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+	for i, want := range [][2]string{{"", ""}, {"1.5", "2Gi"}} {
+		if n := got.Nodes[i]; n.CPUs != want[0] || n.Memory != want[1] {
+			t.Errorf("%s has %q, %q, want %q", n.Name, n.CPUs, n.Memory, want)
+		}
 	}
 }
 

@@ -17,6 +17,7 @@ type State string
 const (
 	Running    State = "running"    // every node's container runs
 	Stopped    State = "stopped"    // none does
+	Paused     State = "paused"     // they are there, and stand still
 	Degraded   State = "degraded"   // some do
 	Incomplete State = "incomplete" // left over from a run that was cut off, or being made now
 )
@@ -78,8 +79,8 @@ func summarize(ctx context.Context, e engine.Engine, info engine.Info, f found) 
 	if len(f.networks) > 0 {
 		s.Network = f.networks[0].Subnet.String()
 	}
-	if cp, ok := f.controlPlane(); ok && publishedAPI(cp).IsValid() {
-		s.API = serverURL(info, cp, "")
+	if gateway, ok := f.gateway(); ok && publishedAPI(gateway).IsValid() {
+		s.API = serverURL(info, gateway, "")
 	}
 	complete, err := isComplete(ctx, e, f)
 	if err != nil {
@@ -95,16 +96,22 @@ func summarize(ctx context.Context, e engine.Engine, info engine.Info, f found) 
 }
 
 func state(f found) State {
-	running := 0
+	running, paused := 0, 0
 	for _, n := range f.nodes {
-		if n.State == engine.StateRunning {
+		switch n.State {
+		case engine.StateRunning:
 			running++
+		case engine.StatePaused:
+			paused++
+		case engine.StateCreated, engine.StateRestarting, engine.StateExited, engine.StateDead:
 		}
 	}
-	switch running {
-	case 0:
+	switch {
+	case paused > 0 && paused+running == len(f.nodes):
+		return Paused
+	case running == 0:
 		return Stopped
-	case len(f.nodes):
+	case running == len(f.nodes) && (f.balancer == nil || f.balancer.State == engine.StateRunning):
 		return Running
 	}
 	return Degraded

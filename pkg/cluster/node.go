@@ -7,7 +7,10 @@ import (
 	"io/fs"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
+
+	kind "sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
 
 	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
 	"github.com/cove-k8s/cove/pkg/engine"
@@ -22,16 +25,15 @@ const portTries = 5
 
 // startNode makes and starts a node's container, and waits until pods could run in it.
 type startNode struct {
-	node  v1alpha1.Node
-	index int
+	node v1alpha1.Node
 }
 
 func (s startNode) ID() string    { return "node/" + s.node.Name }
 func (s startNode) Title() string { return "Start node " + s.node.Name }
 
 func (s startNode) Do(ctx context.Context, rc *Context) error {
-	spec := nodeSpec(rc, s.node, s.index)
-	if err := s.createAndStart(ctx, rc, spec); err != nil {
+	files := func(ctx context.Context) ([]engine.File, error) { return earlyFiles(ctx, rc, s.node) }
+	if err := s.createAndStart(ctx, rc, files); err != nil {
 		return fault.Wrap(fault.NodeStart, err, "cannot start node %s", s.node.Name)
 	}
 	if err := s.putKubeadmFile(ctx, rc); err != nil {
@@ -46,17 +48,26 @@ func (s startNode) putKubeadmFile(ctx context.Context, rc *Context) error {
 	if err := rc.refreshInfo(ctx); err != nil {
 		return err
 	}
-	files, err := kubeadmFiles(ctx, rc, s.node, s.index)
+	files, err := kubeadmFiles(ctx, rc, s.node)
 	if err != nil {
 		return err
 	}
 	return rc.Engine.PutFiles(ctx, s.node.Name, files)
 }
 
-// createAndStart makes the container, and tries other ports for the API server where the one it chose has been taken
-// in the meantime. A port that the user chose is taken or not.
-func (s startNode) createAndStart(ctx context.Context, rc *Context, spec engine.NodeSpec) error {
-	auto := s.node.Role == engine.RoleControlPlane && rc.Doc.Cluster.Networking.APIServerPort == 0
+// createAndStart makes the container with the files that it boots with.
+func (s startNode) createAndStart(ctx context.Context, rc *Context, files func(context.Context) ([]engine.File, error)) error {
+	spec, err := nodeSpec(rc, s.node)
+	if err != nil {
+		return err
+	}
+	auto := !rc.balanced && s.node.Name == rc.first && rc.Doc.Cluster.Networking.APIServerPort == 0
+	return startPublished(ctx, rc, spec, auto, files)
+}
+
+// startPublished makes a container, puts files into it and starts it. Where the API's port, its first one, is cove's to choose
+// (auto), it tries other ones while the one that it chose has been taken in the meantime. A port that the user chose is taken or not.
+func startPublished(ctx context.Context, rc *Context, spec engine.NodeSpec, auto bool, files func(context.Context) ([]engine.File, error)) error {
 	for try := 1; ; try++ {
 		if auto {
 			port, err := freePort(ctx, rc.engineInfo(), rc.Doc.Cluster.Networking.APIServerAddress)
@@ -68,23 +79,23 @@ func (s startNode) createAndStart(ctx context.Context, rc *Context, spec engine.
 		if _, err := rc.Engine.CreateNode(ctx, spec); err != nil {
 			return err
 		}
-		files, err := earlyFiles(ctx, rc, s.node, s.index)
+		list, err := files(ctx)
 		if err != nil {
 			return err
 		}
-		if len(files) > 0 {
-			if err := rc.Engine.PutFiles(ctx, s.node.Name, files); err != nil {
+		if len(list) > 0 {
+			if err := rc.Engine.PutFiles(ctx, spec.Name, list); err != nil {
 				return err
 			}
 		}
-		err = rc.Engine.StartNode(ctx, s.node.Name)
+		err = rc.Engine.StartNode(ctx, spec.Name)
 		if err == nil {
 			return nil
 		}
 		if !auto || try == portTries || !fault.Is(err, fault.PortTaken) {
 			return err
 		}
-		if err := rc.Engine.RemoveNode(ctx, s.node.Name); err != nil {
+		if err := rc.Engine.RemoveNode(ctx, spec.Name); err != nil {
 			return err
 		}
 	}
@@ -92,6 +103,9 @@ func (s startNode) createAndStart(ctx context.Context, rc *Context, spec engine.
 
 // Undo removes the run's container of that name and its volumes.
 func (s startNode) Undo(ctx context.Context, rc *Context) error {
+	if rc.record.has(s.node.Name) { // the run went on, and what failed later is no fault of this node
+		return nil
+	}
 	sel := engine.Selector{Cluster: rc.Name(), Run: rc.Emitter.Run()}
 	nodes, err := rc.Engine.Nodes(ctx, sel)
 	if err != nil {
@@ -118,14 +132,27 @@ func (s startNode) Undo(ctx context.Context, rc *Context) error {
 	return nil
 }
 
+// labelSpec holds, as JSON, what a node's container was made from: the difference to what is wanted decides whether it must be
+// replaced.
+const labelSpec = "cove.dev/spec"
+
 // nodeSpec turns a node of the document into a container.
-func nodeSpec(rc *Context, n v1alpha1.Node, index int) engine.NodeSpec {
+func nodeSpec(rc *Context, n v1alpha1.Node) (engine.NodeSpec, error) {
 	net := rc.Doc.Cluster.Networking
+	asked, err := json.Marshal(n)
+	if err != nil {
+		return engine.NodeSpec{}, fault.Wrap(fault.Internal, err, "cannot describe node %s", n.Name)
+	}
+	place := rc.places[n.Name].String()
 	spec := engine.NodeSpec{
 		Name: n.Name, Cluster: rc.Name(), Role: n.Role, Run: rc.Emitter.Run(), Image: rc.images[n.Name].ref,
-		Network: rc.network.Name, IP: nodeIP(rc.network.Subnet, nodesOf(rc.Doc), index),
-		Hosts:   map[string]netip.Addr{endpointName(rc.Name()): endpointIP(rc.network.Subnet)},
-		Volumes: volumes(n.Name),
+		Network: rc.network.Name, IP: rc.nodeIP(n.Name),
+		Hosts:        map[string]netip.Addr{endpointName(rc.Name()): rc.endpoint()},
+		Volumes:      volumes(n.Name),
+		VolumeLabels: map[string]string{labelPlace: place, engine.LabelRole: n.Role},
+		Labels:       map[string]string{labelPlace: place, labelSpec: string(asked)},
+		Env:          rc.nodeEnv(n),
+		NanoCPUs:     n.NanoCPUs, Memory: n.Memory,
 	}
 	if img := rc.images[n.Name]; !img.native() {
 		spec.Entrypoint = kindEntrypoint(img.Entrypoint)
@@ -133,10 +160,8 @@ func nodeSpec(rc *Context, n v1alpha1.Node, index int) engine.NodeSpec {
 	if net.DNSSearch != nil {
 		spec.DNSSearch = *net.DNSSearch
 	}
-	if n.Role == engine.RoleControlPlane {
-		spec.Ports = append(spec.Ports, engine.Port{
-			HostIP: net.APIServerAddress, HostPort: hostPort(net.APIServerPort), ContainerPort: apiServerPort, Protocol: "tcp",
-		})
+	if n.Name == rc.first && !rc.balanced {
+		spec.Ports = append(spec.Ports, apiPort(net))
 	}
 	for _, m := range n.ExtraMounts {
 		spec.Mounts = append(spec.Mounts, engine.Mount{
@@ -150,7 +175,29 @@ func nodeSpec(rc *Context, n v1alpha1.Node, index int) engine.NodeSpec {
 			Protocol: strings.ToLower(string(p.Protocol)),
 		})
 	}
-	return spec
+	return spec, nil
+}
+
+// apiPort is the port by which the API is published.
+func apiPort(net kind.Networking) engine.Port {
+	return engine.Port{HostIP: net.APIServerAddress, HostPort: hostPort(net.APIServerPort), ContainerPort: apiServerPort, Protocol: "tcp"}
+}
+
+// Variables by which a node of cove's own images learns its size, which its kubelet could not see otherwise.
+const (
+	envCPUs   = "COVE_NODE_CPUS"   // in cores: "1.5"
+	envMemory = "COVE_NODE_MEMORY" // in bytes
+)
+
+func (rc *Context) nodeEnv(n v1alpha1.Node) map[string]string {
+	env := proxyEnv(rc.Doc, rc.network.Subnet)
+	if n.NanoCPUs > 0 {
+		env[envCPUs] = strconv.FormatFloat(float64(n.NanoCPUs)/1e9, 'f', -1, 64)
+	}
+	if n.Memory > 0 {
+		env[envMemory] = strconv.FormatInt(n.Memory, 10)
+	}
+	return env
 }
 
 // hostPort reads kind's convention: 0 and -1 leave the choice to the engine.
@@ -220,6 +267,15 @@ func newNodeImage(ref string, img engine.Image) (nodeImage, error) {
 		}
 	}
 	return n, nil
+}
+
+// ImageKubernetesVersion returns the version of Kubernetes that one of cove's own node images says it has; "" for others.
+func ImageKubernetesVersion(img engine.Image) string {
+	n, err := newNodeImage("", img)
+	if err != nil {
+		return ""
+	}
+	return n.facts.KubernetesVersion
 }
 
 // kubernetesVersion returns the version that the node's image holds. Images of kind's layout have it in a file.

@@ -17,11 +17,16 @@ import (
 // Create makes the cluster of a complete, valid document with its addons, in the order in which they are applied. It returns the closing message. Where a cluster of that name
 // exists it fails with ClusterExists; what a run that was cut off left of it is removed first.
 func Create(ctx context.Context, d Deps, doc v1alpha1.Cluster, addons []addon.Instance, o CreateOptions) (string, error) {
-	unlock, err := lock(d.StateDir, doc.Name)
+	unlock, err := lock(ctx, d.StateDir, doc.Name, o.LockTimeout)
 	if err != nil {
 		return "", err
 	}
 	defer unlock()
+	return create(ctx, d, doc, addons, o)
+}
+
+// create makes the cluster; the caller has the lock.
+func create(ctx context.Context, d Deps, doc v1alpha1.Cluster, addons []addon.Instance, o CreateOptions) (string, error) {
 	if o.Timeout == 0 {
 		o.Timeout = DefaultTimeout
 	}
@@ -41,7 +46,11 @@ func Create(ctx context.Context, d Deps, doc v1alpha1.Cluster, addons []addon.In
 func newContext(d Deps, doc v1alpha1.Cluster, addons []addon.Instance, o CreateOptions) (*Context, error) {
 	rc := &Context{
 		Deps: d, Doc: doc, Addons: addons, Options: o, images: map[string]nodeImage{},
-		apiUp: make(chan struct{}), initOK: make(chan struct{}), progress: map[string]*addonProgress{},
+		apiUp: make(chan struct{}), initOK: make(chan struct{}), progress: map[string]*addonProgress{}, first: controlPlane(doc).Name,
+	}
+	var err error
+	if rc.places, err = assignPlaces(nodesOf(doc), nil); err != nil {
+		return nil, err
 	}
 	for _, a := range addons {
 		rc.progress[a.Name()] = newProgress(a)
@@ -49,13 +58,15 @@ func newContext(d Deps, doc v1alpha1.Cluster, addons []addon.Instance, o CreateO
 	rc.manager = func() *addon.Manager {
 		image := rc.images[controlPlane(doc).Name].ref
 		if rc.kube == nil { // an interface that holds nothing must not become one that holds a nil
-			return newManager(d, nil, doc, rc.network.Subnet, image)
+			return newManager(d, nil, doc, rc.network.Subnet, rc.endpoint(), image)
 		}
-		return newManager(d, rc.kube, doc, rc.network.Subnet, image)
+		return newManager(d, rc.kube, doc, rc.network.Subnet, rc.endpoint(), image)
 	}
-	var err error
 	if rc.ca, err = pki.NewCA(pki.Kubernetes, d.Now()); err != nil {
 		return nil, fault.Wrap(fault.Internal, err, "cannot make the cluster's CA")
+	}
+	if rc.sharedKeys, err = newSharedKeys(rc.ca, d.Now(), len(controlPlanes(doc.Nodes())) > 1); err != nil {
+		return nil, err
 	}
 	if rc.token, err = kubeadm.NewToken(); err != nil {
 		return nil, fault.Wrap(fault.Internal, err, "cannot make a bootstrap token")
@@ -88,6 +99,9 @@ func clearName(ctx context.Context, d Deps, name string) error {
 		return err
 	}
 	complete, err := isComplete(ctx, d.Engine, found)
+	if err == nil && !complete {
+		complete, err = completeOnVolumes(ctx, d, found)
+	}
 	if err != nil {
 		return err
 	}
@@ -98,16 +112,24 @@ func clearName(ctx context.Context, d Deps, name string) error {
 		return fault.New(fault.ClusterBusy, "cluster %q is being made by another machine", name)
 	}
 	reporter(ctx).Warn("", "removing what an interrupted run left of cluster %q", name)
-	return found.remove(ctx, d.Engine)
+	return removeFound(ctx, d, found)
 }
 
 // foreignGrace is how long an incomplete cluster of another machine's is taken for one that is still being made.
 const foreignGrace = DefaultTimeout
 
-// ensureImages gets every node's image onto the engine.
+// ensureImages gets every node's image onto the engine, and chooses that of the load balancer.
 func ensureImages(ctx context.Context, rc *Context) error {
+	if err := ensureNodeImages(ctx, rc, nodesOf(rc.Doc)); err != nil {
+		return err
+	}
+	return chooseBalancer(ctx, rc)
+}
+
+// ensureNodeImages gets the images of these nodes onto the engine.
+func ensureNodeImages(ctx context.Context, rc *Context, nodes []v1alpha1.Node) error {
 	byName := map[string]nodeImage{}
-	for _, n := range nodesOf(rc.Doc) {
+	for _, n := range nodes {
 		if _, done := byName[n.Image]; !done {
 			img, err := rc.EnsureImage(ctx, rc.Engine, reporter(ctx), n.Image, rc.Doc.KubernetesVersion)
 			if err != nil {
@@ -124,6 +146,22 @@ func ensureImages(ctx context.Context, rc *Context) error {
 		rc.images[n.Name] = byName[n.Image]
 	}
 	return nil
+}
+
+// chooseBalancer decides whether the cluster has a load balancer, and which image it runs: cove's own images have one. On
+// images of kind's layout it takes an image of cove's, so only a cluster that cannot be without gets one.
+func chooseBalancer(ctx context.Context, rc *Context) error {
+	first := rc.images[rc.first]
+	if first.native() {
+		rc.balanced, rc.balancerImage = true, first.ref
+		return nil
+	}
+	if len(controlPlanes(rc.Doc.Nodes())) == 1 {
+		return nil
+	}
+	img, err := rc.EnsureImage(ctx, rc.Engine, reporter(ctx), "", rc.Doc.KubernetesVersion)
+	rc.balanced, rc.balancerImage = true, firstName(img)
+	return err
 }
 
 func firstName(img engine.Image) string {

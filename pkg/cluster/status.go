@@ -17,7 +17,9 @@ type Status struct {
 	APIUp   bool         `json:"apiUp" yaml:"apiUp"`
 	Usable  bool         `json:"usable" yaml:"usable"` // every node Ready, every pod of kube-system's running
 	Nodes   []NodeStatus `json:"nodes" yaml:"nodes"`
-	Addons  []AddonState `json:"addons,omitempty" yaml:"addons,omitempty"`
+	// Balancer is the load balancer before the API.
+	Balancer *NodeStatus  `json:"balancer,omitempty" yaml:"balancer,omitempty"`
+	Addons   []AddonState `json:"addons,omitempty" yaml:"addons,omitempty"`
 	// LoadBalancers are the Services that a load balancer serves, or is to.
 	LoadBalancers []ServiceAddress `json:"loadBalancers,omitempty" yaml:"loadBalancers,omitempty"`
 	Problems      []string         `json:"problems,omitempty" yaml:"problems,omitempty"` // what keeps it from being usable
@@ -40,6 +42,8 @@ type NodeStatus struct {
 	IP             string       `json:"ip,omitempty" yaml:"ip,omitempty"`
 	PodCIDR        string       `json:"podCIDR,omitempty" yaml:"podCIDR,omitempty"`
 	KubeletVersion string       `json:"kubeletVersion,omitempty" yaml:"kubeletVersion,omitempty"`
+	CPUs           string       `json:"cpus,omitempty" yaml:"cpus,omitempty"`     // "1.5", as a document may have it; empty: no limit
+	Memory         string       `json:"memory,omitempty" yaml:"memory,omitempty"` // "2Gi"
 	Image          string       `json:"image" yaml:"image"`
 	Ports          []string     `json:"ports,omitempty" yaml:"ports,omitempty"`
 }
@@ -67,11 +71,18 @@ func GetStatus(ctx context.Context, d Deps, name string) (Status, error) {
 			s.Problems = append(s.Problems, strings.TrimSpace(fmt.Sprintf("the container of node %s is %s (status %d) %s", n.Name, n.State, n.ExitCode, n.Error)))
 		}
 	}
+	if b := f.balancer; b != nil {
+		state := containerStatus(*b)
+		s.Balancer = &state
+		if b.State != engine.StateRunning && s.State != Stopped && s.State != Paused {
+			s.Problems = append(s.Problems, fmt.Sprintf("the load balancer is %s: `cove start %s` starts it", b.State, name))
+		}
+	}
 	if s.State == Incomplete {
 		s.Problems = append(s.Problems, "the run that made it did not end; `cove delete "+name+"` removes it")
 		return s, nil
 	}
-	if s.State == Stopped {
+	if s.State == Stopped || s.State == Paused {
 		return s, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
@@ -87,6 +98,12 @@ func containerStatus(n engine.Node) NodeStatus {
 	s := NodeStatus{Name: n.Name, Role: n.Role, Container: n.State, Image: n.Image}
 	if n.IP.IsValid() {
 		s.IP = n.IP.String()
+	}
+	if n.NanoCPUs > 0 {
+		s.CPUs = cores(n.NanoCPUs)
+	}
+	if n.Memory > 0 {
+		s.Memory = size(n.Memory)
 	}
 	for _, p := range n.Ports {
 		s.Ports = append(s.Ports, fmt.Sprintf("%s:%d->%d/%s", p.HostIP, p.HostPort, p.ContainerPort, p.Protocol))

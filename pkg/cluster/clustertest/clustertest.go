@@ -8,11 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"path"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
 
@@ -20,6 +22,7 @@ import (
 	"github.com/cove-k8s/cove/pkg/engine"
 	"github.com/cove-k8s/cove/pkg/engine/enginetest"
 	"github.com/cove-k8s/cove/pkg/kube"
+	"github.com/cove-k8s/cove/pkg/pki"
 )
 
 // Version is the Kubernetes version of the images that AddNodeImage makes.
@@ -39,8 +42,12 @@ type World struct {
 	Late     map[string]string
 	Services []kube.ServiceInfo
 
+	// Now is the clock of what kubeadm makes; nil: the real one.
+	Now func() time.Time
+
 	mu      sync.Mutex
 	applied []string
+	calls   []string
 	objects map[string]*addontest.API // by the cluster's CA
 }
 
@@ -54,13 +61,18 @@ func New(f *enginetest.Fake) *World {
 
 // AddNodeImage gives the engine a node image: cove's own, or one of kind's layout.
 func AddNodeImage(f *enginetest.Fake, name string, own bool) engine.Image {
+	return AddNodeImageOf(f, name, Version, own)
+}
+
+// AddNodeImageOf gives the engine a node image of that version of Kubernetes.
+func AddNodeImageOf(f *enginetest.Fake, name, version string, own bool) engine.Image {
 	img := engine.Image{Names: []string{name}, Architecture: "amd64"}
 	if own {
 		img.Labels = map[string]string{"cove.dev/node-image": fmt.Sprintf(
-			`{"contract":1,"kubernetesVersion":%q,"etcdTag":"3.6.10-0","coreDNSTag":"v1.15.0","arch":"amd64"}`, Version)}
+			`{"contract":1,"kubernetesVersion":%q,"etcdTag":"3.6.10-0","coreDNSTag":"v1.15.0","arch":"amd64"}`, version)}
 	}
 	return f.AddImage(img, map[string]string{
-		"/kind/version":                        Version + "\n",
+		"/kind/version":                        version + "\n",
 		"/kind/manifests/default-cni.yaml":     daemonSet("kube-flannel", "flannel"),
 		"/kind/manifests/default-storage.yaml": deployment("local-path-storage", "local-path-provisioner"),
 		"/etc/containerd/config.toml":          "version = 3\n",
@@ -96,8 +108,7 @@ func (w *World) exec(node string, cmd engine.Command) error {
 	case "ctr":
 		return w.ctr(node, cmd)
 	case "systemctl":
-		fmt.Fprintln(cmd.Stdout, "active")
-		return nil
+		return w.systemctl(node, cmd)
 	case "journalctl":
 		fmt.Fprintf(cmd.Stdout, "journal of %s: %s\n", node, strings.Join(cmd.Args[1:], " "))
 		return nil
@@ -108,6 +119,18 @@ func (w *World) exec(node string, cmd engine.Command) error {
 		return nil
 	}
 	return w.Engine.DefaultExec(node, cmd)
+}
+
+// holdFile keeps the kubelet of a node from starting.
+const holdFile = "/etc/cove/hold-kubelet"
+
+func (w *World) systemctl(node string, cmd engine.Command) error {
+	if strings.Join(cmd.Args[1:], " ") == "start kubelet" {
+		w.log("kubelet start " + node)
+		return w.Engine.DefaultExec(node, engine.Command{Args: []string{"rm", holdFile}})
+	}
+	fmt.Fprintln(cmd.Stdout, "active")
+	return nil
 }
 
 // coveNode is the tool of cove's own node images.
@@ -138,22 +161,46 @@ func (w *World) kubeadm(node string, cmd engine.Command) error {
 	case strings.HasPrefix(args, "init phase addon kube-proxy"):
 		_, err := io.WriteString(cmd.Stdout, daemonSet("kube-system", "kube-proxy"))
 		return err
+	case strings.HasPrefix(args, "init phase etcd local"):
+		return w.write(node, etcdManifest, etcdPod(node))
+	case strings.HasPrefix(args, "init phase kubelet-start"):
+		return w.systemctl(node, engine.Command{Args: []string{"systemctl", "start", "kubelet"}})
+	case strings.HasPrefix(args, "init phase "), strings.HasPrefix(args, "upgrade node phase "):
+		w.log("kubeadm " + strings.Join(cmd.Args[1:min(5, len(cmd.Args))], " ") + " " + node)
+		return nil
 	case strings.HasPrefix(args, "init "):
 		fmt.Fprintln(cmd.Stdout, "[init] Using Kubernetes version: "+Version)
 		return w.writeAdminConf(node)
 	case strings.HasPrefix(args, "join "):
 		fmt.Fprintln(cmd.Stdout, "[preflight] Running pre-flight checks")
-		return nil
+		return w.joined(node)
 	}
 	return &engine.ExitError{Code: 1}
 }
+
+const etcdManifest = "/etc/kubernetes/manifests/etcd.yaml"
+
+// etcdPod is a manifest such as kubeadm init writes: of a cluster of one member.
+func etcdPod(node string) string {
+	return "    - etcd\n    - --initial-cluster=" + node + "=https://10.0.0.1:2380\n    - --name=" + node + "\n"
+}
+
+const pkiDir = "/etc/kubernetes/pki/"
 
 // caFile is where a cluster's CA is on its control plane.
 const caFile = "/etc/kubernetes/pki/ca.crt"
 
 func (w *World) writeAdminConf(node string) error {
 	ctx := context.Background()
-	ca, err := w.Engine.ReadFile(ctx, node, caFile)
+	cert, err := w.Engine.ReadFile(ctx, node, caFile)
+	if err != nil {
+		return err
+	}
+	key, err := w.Engine.ReadFile(ctx, node, pkiDir+"ca.key")
+	if err != nil {
+		return err
+	}
+	ca, err := pki.LoadCA(w.now(), cert, key)
 	if err != nil {
 		return err
 	}
@@ -163,17 +210,64 @@ func (w *World) writeAdminConf(node string) error {
 	}
 	// What a command in a node writes is no operation of the engine's: DefaultExec has one that writes.
 	for _, file := range []string{kubeletConf, adminConf} {
-		if err := w.Engine.DefaultExec(node, engine.Command{Args: []string{"write", file, string(conf)}}); err != nil {
+		if err := w.write(node, file, string(conf)); err != nil {
+			return err
+		}
+	}
+	return w.writeControlPlane(node)
+}
+
+// writeControlPlane writes what else kubeadm leaves on a control plane, where it is not there.
+func (w *World) writeControlPlane(node string) error {
+	files := map[string]string{"/var/lib/etcd/member": node, etcdManifest: etcdPod(node)}
+	for _, name := range []string{"kube-controller-manager", "kube-scheduler"} {
+		files["/etc/kubernetes/manifests/"+name+".yaml"] = "    - --leader-elect=false\n"
+	}
+	for name, cn := range map[string]string{"front-proxy-ca": "front-proxy-ca", "etcd/ca": "etcd-ca"} {
+		if _, err := w.Engine.ReadFile(context.Background(), node, pkiDir+name+".crt"); err == nil {
+			continue
+		}
+		ca, err := pki.NewCA(cn, w.now())
+		if err != nil {
+			return err
+		}
+		files[pkiDir+name+".crt"], files[pkiDir+name+".key"] = string(ca.CertPEM()), string(ca.KeyPEM())
+	}
+	if _, err := w.Engine.ReadFile(context.Background(), node, pkiDir+"sa.key"); err != nil {
+		files[pkiDir+"sa.key"], files[pkiDir+"sa.pub"] = "private", "public"
+	}
+	for _, file := range slices.Sorted(maps.Keys(files)) {
+		if err := w.write(node, file, files[file]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+func (w *World) now() time.Time {
+	if w.Now != nil {
+		return w.Now()
+	}
+	return time.Now()
+}
+
+func (w *World) write(node, file, content string) error {
+	return w.Engine.DefaultExec(node, engine.Command{Args: []string{"write", file, content}})
+}
+
+// joined is a node after kubeadm join: a control plane has what kubeadm writes for one.
+func (w *World) joined(node string) error {
+	n, err := w.Engine.Node(context.Background(), node)
+	if err != nil || n.Role != engine.RoleControlPlane {
+		return err
+	}
+	return w.writeAdminConf(node)
+}
+
 // dial refuses all but the API server and the DNS server of a node that kubeadm was run on. The former closes the
 // connection, the latter knows every name.
 func (w *World) dial(ctx context.Context, node, address string) (net.Conn, error) {
-	if _, err := w.Engine.ReadFile(ctx, node, adminConf); err != nil {
+	if !w.serves(ctx, node) {
 		return nil, fmt.Errorf("dial %s on %s: connection refused", address, node)
 	}
 	here, there := net.Pipe()
@@ -182,6 +276,25 @@ func (w *World) dial(ctx context.Context, node, address string) (net.Conn, error
 		return here, nil
 	}
 	return here, there.Close()
+}
+
+// serves reports whether the API answers in the container: on a control plane, and on the load balancer of a cluster that has one
+// that runs.
+func (w *World) serves(ctx context.Context, name string) bool {
+	n, err := w.Engine.Node(ctx, name)
+	if err != nil || n.State != engine.StateRunning {
+		return false
+	}
+	nodes := []engine.Node{n}
+	if n.Role == engine.RoleLoadBalancer {
+		if nodes, err = w.Engine.Nodes(ctx, engine.Selector{Cluster: n.Cluster, Role: engine.RoleControlPlane}); err != nil {
+			return false
+		}
+	}
+	return slices.ContainsFunc(nodes, func(n engine.Node) bool {
+		_, err := w.Engine.ReadFile(ctx, n.Name, adminConf)
+		return err == nil && n.State == engine.StateRunning
+	})
 }
 
 // answer answers one DNS question over a stream (RFC 1035, 4.2.2).
@@ -215,6 +328,19 @@ func (w *World) Applied() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.applied)
+}
+
+func (w *World) log(call string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.calls = append(w.calls, call)
+}
+
+// Calls returns the calls of the API that change nodes or wait for them, in order: "Drain dev-worker".
+func (w *World) Calls() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.calls)
 }
 
 // Left returns what the engine has of clusters, by name: containers, volumes and networks.

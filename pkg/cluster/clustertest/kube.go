@@ -3,9 +3,12 @@ package clustertest
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -18,13 +21,18 @@ import (
 	"github.com/cove-k8s/cove/pkg/engine"
 	"github.com/cove-k8s/cove/pkg/fault"
 	"github.com/cove-k8s/cove/pkg/kube"
+	"github.com/cove-k8s/cove/pkg/pki"
 )
 
 // adminKubeconfig is a file such as kubeadm writes.
-func adminKubeconfig(ca []byte) ([]byte, error) {
+func adminKubeconfig(ca *pki.CA) ([]byte, error) {
+	cert, key, err := ca.ClientCert("kubernetes-admin", []string{"kubeadm:cluster-admins"}, 365*24*time.Hour)
+	if err != nil {
+		return nil, err
+	}
 	c := api.NewConfig()
-	c.Clusters["kubernetes"] = &api.Cluster{Server: "https://cove-endpoint:6443", CertificateAuthorityData: ca}
-	c.AuthInfos["kubernetes-admin"] = &api.AuthInfo{ClientCertificateData: []byte("certificate"), ClientKeyData: []byte("key")}
+	c.Clusters["kubernetes"] = &api.Cluster{Server: "https://cove-endpoint:6443", CertificateAuthorityData: ca.CertPEM()}
+	c.AuthInfos["kubernetes-admin"] = &api.AuthInfo{ClientCertificateData: cert, ClientKeyData: key}
 	c.Contexts["kubernetes-admin@kubernetes"] = &api.Context{Cluster: "kubernetes", AuthInfo: "kubernetes-admin"}
 	c.CurrentContext = "kubernetes-admin@kubernetes"
 	return clientcmd.Write(*c)
@@ -177,13 +185,66 @@ func (a *fakeAPI) Version(ctx context.Context) (string, error) {
 	return Version, a.wait(ctx, "Version")
 }
 
-func (a *fakeAPI) CreateNodeObject(ctx context.Context, _ string, _ netip.Prefix, _ map[string]string) error {
+func (a *fakeAPI) CreateNodeObject(ctx context.Context, _ string, _ netip.Prefix, _ map[string]string, _ *kube.Room) error {
 	return a.wait(ctx, "CreateNodeObject")
 }
 
 func (a *fakeAPI) WaitNodesReady(ctx context.Context, _ []string, report func(string)) error {
 	report("the kubelets")
 	return a.wait(ctx, "WaitNodesReady")
+}
+
+func (a *fakeAPI) DeleteNodeObject(ctx context.Context, name string) error {
+	return a.did(ctx, "DeleteNodeObject", name)
+}
+
+func (a *fakeAPI) SetNode(ctx context.Context, name string, _ map[string]*string, _, _ []kube.Taint) error {
+	return a.did(ctx, "SetNode", name)
+}
+
+func (a *fakeAPI) Cordon(ctx context.Context, node string, on bool) error {
+	return a.did(ctx, "Cordon", fmt.Sprintf("%s %v", node, on))
+}
+
+func (a *fakeAPI) Drain(ctx context.Context, node string, _ kube.DrainOptions, report func(string)) error {
+	report("a pod")
+	return a.did(ctx, "Drain", node)
+}
+
+func (a *fakeAPI) WaitNodesFresh(ctx context.Context, names []string, _ map[string]time.Time, report func(string)) error {
+	report("the kubelets")
+	return a.did(ctx, "WaitNodesFresh", strings.Join(names, " "))
+}
+
+func (a *fakeAPI) WaitPodsBack(ctx context.Context, _ map[string]time.Time, _ func(string) bool, report func(string)) error {
+	report("the pods")
+	return a.did(ctx, "WaitPodsBack", "")
+}
+
+func (a *fakeAPI) CreateBootstrapToken(ctx context.Context, _ string, _ time.Duration) error {
+	return a.did(ctx, "CreateBootstrapToken", "")
+}
+
+func (a *fakeAPI) DeleteBootstrapToken(ctx context.Context, _ string) error {
+	return a.did(ctx, "DeleteBootstrapToken", "")
+}
+
+func (a *fakeAPI) PatchConfigMap(ctx context.Context, namespace, name string, change func(data map[string]string) error) error {
+	if err := a.did(ctx, "PatchConfigMap", namespace+"/"+name); err != nil {
+		return err
+	}
+	return change(map[string]string{"ClusterConfiguration": "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\n"})
+}
+
+// did is a call whose order with others matters: Calls lists it.
+func (a *fakeAPI) did(ctx context.Context, name, what string) error {
+	if err := a.wait(ctx, name); err != nil {
+		return err
+	}
+	a.world.mu.Lock()
+	defer a.world.mu.Unlock()
+	a.world.calls = append(a.world.calls, strings.TrimSpace(name+" "+what))
+	return nil
 }
 
 // Nodes returns the nodes whose containers run, all of them Ready.
@@ -195,19 +256,20 @@ func (a *fakeAPI) Nodes(ctx context.Context) ([]kube.NodeInfo, error) {
 	if err != nil {
 		return nil, err
 	}
-	name := ""
+	name, up := "", false
 	for _, n := range all {
 		ca, err := a.world.Engine.ReadFile(ctx, n.Name, caFile)
 		if err == nil && bytes.Equal(ca, a.ca) {
-			if n.State != engine.StateRunning {
-				return nil, fault.New(fault.APITimeout, "connection refused")
-			}
+			up = up || n.State == engine.StateRunning
 			name = n.Cluster
 		}
 	}
+	if name != "" && !up {
+		return nil, fault.New(fault.APITimeout, "connection refused")
+	}
 	var nodes []kube.NodeInfo
 	for _, n := range all {
-		if n.Cluster == name && name != "" {
+		if n.Cluster == name && name != "" && n.Role != engine.RoleLoadBalancer {
 			running := n.State == engine.StateRunning
 			info := kube.NodeInfo{Name: n.Name, KubeletVersion: Version, IP: n.IP.String(), Ready: running}
 			if !running {

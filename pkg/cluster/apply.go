@@ -1,0 +1,212 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/cove-k8s/cove/pkg/addon"
+	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
+	"github.com/cove-k8s/cove/pkg/fault"
+)
+
+// ApplyOptions is how to change a cluster, as opposed to what.
+type ApplyOptions struct {
+	CreateOptions
+	// DrainTimeout bounds the draining of one node; 0 is DefaultDrainTimeout. Force: what will not go by then is killed.
+	DrainTimeout time.Duration
+	Force        bool
+	// Addons opens the addons of a document, in the order in which they are applied.
+	Addons func(v1alpha1.Cluster) ([]addon.Instance, error)
+	// Confirm is shown what would be done before anything is; false ends the run without an error. Nil goes ahead.
+	Confirm func(Difference) (bool, error)
+	// Only refuses to make a cluster where there is none: ClusterNotFound.
+	Only bool
+	// Again names nodes that are to be made anew, with nothing of their data kept.
+	Again []string
+}
+
+// DefaultDrainTimeout bounds the draining of a node.
+const DefaultDrainTimeout = 2 * time.Minute
+
+// Difference is what separates a cluster from its document, and what would be done about it.
+type Difference struct {
+	Cluster string
+	Changes []Change
+	Plan    Plan
+}
+
+// Want says what a cluster is to be, from the document that it follows now; nil where there is no cluster.
+type Want func(current *v1alpha1.Cluster) (v1alpha1.Cluster, error)
+
+// Apply brings a cluster to what is wanted, or makes it. It returns the difference that it found, which is empty where nothing
+// had to be done, and the closing message. A run that was cut off at any place is taken up by the next one.
+func Apply(ctx context.Context, d Deps, name string, want Want, o ApplyOptions) (Difference, string, error) {
+	unlock, err := lock(ctx, d.StateDir, name, o.LockTimeout)
+	if err != nil {
+		return Difference{}, "", err
+	}
+	defer unlock()
+	if o.Timeout == 0 {
+		o.Timeout = DefaultTimeout
+	}
+	begun := d.Now()
+	was, drop, err := observeAnyway(ctx, d, name)
+	if missing(was, err) {
+		if dropErr := drop(ctx); dropErr != nil {
+			return Difference{}, "", dropErr
+		}
+		return applyNew(ctx, d, name, want, o, err)
+	}
+	changing := false
+	defer func() {
+		if !changing {
+			_ = drop(context.WithoutCancel(ctx)) // the next run takes it for what it is
+		}
+	}()
+	if err != nil {
+		return Difference{}, "", err
+	}
+	delta, err := differ(was, want, o)
+	if err != nil {
+		return Difference{}, "", err
+	}
+	diff := Difference{Cluster: name, Changes: delta.changes}
+	if delta.empty() && sameJSON(was.record.Document, delta.doc) {
+		return diff, fmt.Sprintf("cluster %q is as its document says", name), nil
+	}
+	rc, err := delta.context(d, o)
+	if err != nil {
+		return diff, "", err
+	}
+	diff.Plan = delta.plan(rc, o)
+	if ok, err := confirm(o, diff); !ok || err != nil {
+		return diff, "", err
+	}
+	changing = true
+	runner := Runner{Timeout: o.Timeout + time.Duration(len(delta.remove)+len(delta.replace)+2*len(delta.upgrade))*o.drainTimeout()}
+	if err := runner.Run(ctx, diff.Plan, rc); err != nil {
+		return diff, "", err
+	}
+	after := d.Now().Sub(begun).Seconds()
+	if delta.to != "" {
+		return diff, fmt.Sprintf("cluster %q runs Kubernetes %s after %.1f s", name, delta.to, after), nil
+	}
+	return diff, fmt.Sprintf("cluster %q follows its document after %.1f s", name, after), nil
+}
+
+// missing reports whether there is no cluster, or the rest of one that never was complete. Volumes without a control plane's
+// container may be all that is left of a whole cluster: they are not cleared away.
+func missing(was observed, err error) bool {
+	return fault.Is(err, fault.ClusterNotFound) ||
+		fault.Is(err, fault.ClusterIncomplete) && (len(was.controlPlanes()) > 0 || len(was.volumes) == 0)
+}
+
+// differ compares the cluster with what is wanted of it.
+func differ(was observed, want Want, o ApplyOptions) (*delta, error) {
+	doc, err := want(was.record.Document.DeepCopy())
+	if err != nil {
+		return nil, err
+	}
+	d, err := compare(was, doc)
+	if err != nil {
+		return nil, err
+	}
+	return d, d.again(o.Again)
+}
+
+func (o ApplyOptions) drainTimeout() time.Duration {
+	if o.DrainTimeout > 0 {
+		return o.DrainTimeout
+	}
+	return DefaultDrainTimeout
+}
+
+func confirm(o ApplyOptions, diff Difference) (bool, error) {
+	if o.Confirm == nil {
+		return true, nil
+	}
+	return o.Confirm(diff)
+}
+
+// applyNew makes a cluster where there is none, or only the rest of one.
+func applyNew(ctx context.Context, d Deps, name string, want Want, o ApplyOptions, notFound error) (Difference, string, error) {
+	if o.Only {
+		return Difference{}, "", notFound
+	}
+	doc, err := want(nil)
+	if err != nil {
+		return Difference{}, "", err
+	}
+	addons, err := o.Addons(doc)
+	if err != nil {
+		return Difference{}, "", err
+	}
+	diff := Difference{Cluster: name, Plan: PlanCreate(doc, addons, o.CreateOptions)}
+	diff.Changes = append(diff.Changes, Change{Op: Add, Object: "cluster " + name, Details: []string{"Kubernetes " + doc.KubernetesVersion}})
+	for _, n := range nodesOf(doc) {
+		diff.Changes = append(diff.Changes, Change{Op: Add, Object: objectOf(n), Details: sizeText(n)})
+	}
+	for _, a := range addons {
+		diff.Changes = append(diff.Changes, Change{Op: Add, Object: "addon " + a.Name()})
+	}
+	if ok, err := confirm(o, diff); !ok || err != nil {
+		return diff, "", err
+	}
+	message, err := create(ctx, d, doc, addons, o.CreateOptions)
+	return diff, message, err
+}
+
+// again marks nodes to be made anew.
+func (d *delta) again(names []string) error {
+	for _, name := range names {
+		found := slices.ContainsFunc(d.lost, func(n v1alpha1.Node) bool { return n.Name == name })
+		if found {
+			continue
+		}
+		for _, n := range nodesOf(d.doc) {
+			if n.Name != name {
+				continue
+			}
+			found = true
+			d.start = slices.DeleteFunc(d.start, func(s string) bool { return s == name })
+			d.replace = slices.DeleteFunc(d.replace, func(r v1alpha1.Node) bool { return r.Name == name })
+			d.changes = slices.DeleteFunc(d.changes, func(c Change) bool { return c.Object == objectOf(n) })
+			d.add, d.lost = append(d.add, n), append(d.lost, n)
+			d.note(Modify, objectOf(n), "made anew").Destroys = "what its pods keep on it is lost"
+		}
+		if !found {
+			return fault.New(fault.NodeNotFound, "cluster %q has no node %q", d.doc.Name, name)
+		}
+	}
+	return d.quorum(nodesOf(d.doc))
+}
+
+// context makes what the steps of the change share.
+func (d *delta) context(deps Deps, o ApplyOptions) (*Context, error) {
+	rc := d.was.context(deps, d.doc)
+	rc.Options = o.CreateOptions
+	var err error
+	if rc.Addons, err = o.Addons(d.doc); err != nil {
+		return nil, err
+	}
+	for _, a := range rc.Addons {
+		rc.progress[a.Name()] = newProgress(a)
+	}
+	if rc.places, err = assignPlaces(nodesOf(d.doc), rc.places); err != nil {
+		return nil, err
+	}
+	rc.manager = func() *addon.Manager {
+		var api addon.API
+		if rc.kube != nil {
+			api = rc.kube
+		}
+		image := ""
+		if cp, ok := d.was.controlPlane(); ok {
+			image = cp.Image
+		}
+		return newManager(deps, api, rc.Doc, rc.network.Subnet, rc.endpoint(), image)
+	}
+	return rc, nil
+}

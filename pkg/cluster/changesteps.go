@@ -1,0 +1,368 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
+	"github.com/cove-k8s/cove/pkg/engine"
+	"github.com/cove-k8s/cove/pkg/event"
+	"github.com/cove-k8s/cove/pkg/fault"
+	"github.com/cove-k8s/cove/pkg/kube"
+	"github.com/cove-k8s/cove/pkg/kubeadm"
+)
+
+const (
+	// stopGrace is what a node's PID 1 gets to end its pods; cove's own needs 8 s at most.
+	stopGrace = 10 * time.Second
+	// lostDrain is how long a node whose data is gone is drained: there may be nobody to ask.
+	lostDrain = 10 * time.Second
+	// joinTTL is how long a token of a run is good.
+	joinTTL = time.Hour
+)
+
+// startContainer returns the step that starts a container that is there.
+func startContainer(name string) func(context.Context, *Context) error {
+	return func(ctx context.Context, rc *Context) error {
+		if err := wake(ctx, rc.Engine, name); err != nil {
+			return fault.Wrap(fault.NodeStart, err, "cannot start node %s", name)
+		}
+		return nil
+	}
+}
+
+// wake brings a container to run, whatever its state, and lets the engine keep it up.
+func wake(ctx context.Context, e engine.Engine, name string) error {
+	n, err := e.Node(ctx, name)
+	if err != nil {
+		return err
+	}
+	if err := e.KeepDown(ctx, name, false); err != nil {
+		return err
+	}
+	switch n.State {
+	case engine.StateRunning, engine.StateRestarting:
+		return nil
+	case engine.StatePaused:
+		return e.ResumeNode(ctx, name)
+	case engine.StateCreated, engine.StateExited, engine.StateDead:
+	}
+	return e.StartNode(ctx, name)
+}
+
+// makeToken makes a bootstrap token for the nodes that join in this run.
+func makeToken(ctx context.Context, rc *Context) error {
+	token, err := kubeadm.NewToken()
+	if err != nil {
+		return fault.Wrap(fault.Internal, err, "cannot make a bootstrap token")
+	}
+	rc.token = token
+	return rc.kube.CreateBootstrapToken(ctx, token, joinTTL)
+}
+
+// loadNewNodes loads the images of all addons into the nodes that join: where they are not, the kubelet would have to pull them.
+func (d *delta) loadNewNodes(ctx context.Context, rc *Context) error {
+	images := map[string]string{}
+	for _, p := range rc.progress {
+		for ref, from := range p.from {
+			images[ref] = from
+		}
+	}
+	if len(images) == 0 {
+		return event.Skip("there are none to load")
+	}
+	var nodes []engine.Node
+	for _, n := range d.add {
+		container, err := rc.Engine.Node(ctx, n.Name)
+		if err != nil {
+			return err
+		}
+		nodes = append(nodes, container)
+	}
+	if err := waitContainerd(ctx, rc.Engine, nodes); err != nil {
+		return err
+	}
+	return rc.LoadImages(ctx, rc.Engine, nodes, images, reporter(ctx))
+}
+
+// undoJoin takes a node that joined out again, where the run failed before it was recorded.
+func (d *delta) undoJoin(n v1alpha1.Node) func(context.Context, *Context) error {
+	return func(ctx context.Context, rc *Context) error {
+		if rc.record.has(n.Name) || rc.kube == nil {
+			return nil
+		}
+		if n.Name == d.add[0].Name { // one token for all
+			_ = dropToken(ctx, rc) // it tells what it must
+		}
+		if n.Role == engine.RoleControlPlane {
+			if err := errors.Join(updateBalancer(ctx, rc, controlPlanes(rc.record.nodes())), d.leaveEtcd(n.Name)(ctx, rc)); err != nil {
+				return err
+			}
+		}
+		return rc.kube.DeleteNodeObject(ctx, n.Name)
+	}
+}
+
+// drainNode returns the step that makes a node's pods go. A node that does not run, or that Kubernetes does not know, has none
+// that could be asked.
+func drainNode(name string, o ApplyOptions) func(context.Context, *Context) error {
+	return func(ctx context.Context, rc *Context) error {
+		n, err := rc.Engine.Node(ctx, name)
+		if fault.Is(err, fault.NodeNotFound) || err == nil && n.State != engine.StateRunning {
+			return event.Skip("it does not run")
+		}
+		if err != nil {
+			return err
+		}
+		rep := reporter(ctx)
+		return rc.kube.Drain(ctx, name, kube.DrainOptions{Timeout: o.drainTimeout(), Force: o.Force}, func(s string) { rep.Waiting("%s", s) })
+	}
+}
+
+// removeNode returns the step that removes a node's container, and then its volumes.
+func removeNode(name string) func(context.Context, *Context) error {
+	return func(ctx context.Context, rc *Context) error {
+		if err := rc.Engine.RemoveNode(ctx, name); err != nil {
+			return err
+		}
+		volumes, err := rc.Engine.Volumes(ctx, engine.Selector{Cluster: rc.Name()})
+		if err != nil {
+			return err
+		}
+		for _, v := range volumes {
+			if v.Node == name {
+				if err := rc.Engine.RemoveVolume(ctx, v.Name); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+}
+
+// replaceContainer returns the step that gives a node a new container on its own volumes, with its own address.
+func replaceContainer(n v1alpha1.Node) func(context.Context, *Context) error {
+	return func(ctx context.Context, rc *Context) error {
+		files := func(ctx context.Context) ([]engine.File, error) { return earlyFiles(ctx, rc, n) }
+		if err := swapContainer(ctx, rc, n, files); err != nil {
+			return err
+		}
+		return waitRuntime(ctx, rc, n)
+	}
+}
+
+// swapContainer gives a node a new container that boots with these files.
+func swapContainer(ctx context.Context, rc *Context, n v1alpha1.Node, files func(context.Context) ([]engine.File, error)) error {
+	err := rc.Engine.StopNode(ctx, n.Name, stopGrace)
+	if err != nil && !fault.Is(err, fault.NodeNotFound) {
+		return err
+	}
+	if err := rc.Engine.RemoveNode(ctx, n.Name); err != nil {
+		return err
+	}
+	err = startNode{node: n}.createAndStart(ctx, rc, files)
+	return fault.Wrap(fault.NodeStart, err, "cannot replace the container of node %s", n.Name)
+}
+
+// replaceBalancer puts a new load balancer in the place of the old one. Where its port has been taken meanwhile and nobody
+// asked for that port, it gets another one, and the kubeconfig follows.
+func replaceBalancer(ctx context.Context, rc *Context) error {
+	name := balancerName(rc.Name())
+	if err := rc.Engine.RemoveNode(ctx, name); err != nil {
+		return err
+	}
+	files := func(context.Context) ([]engine.File, error) {
+		return balancerFiles(rc, controlPlanes(rc.record.nodes()))
+	}
+	spec := balancerSpec(rc)
+	err := startPublished(ctx, rc, spec, false, files)
+	if fault.Is(err, fault.PortTaken) && rc.Doc.Cluster.Networking.APIServerPort == 0 {
+		reporter(ctx).Warn("the context in the kubeconfig follows", "port %d of the API has been taken by something else", spec.Ports[0].HostPort)
+		if err := rc.Engine.RemoveNode(ctx, name); err != nil {
+			return err
+		}
+		spec.Ports[0].HostPort = 0
+		err = startPublished(ctx, rc, spec, true, files)
+	}
+	if err != nil {
+		return fault.Wrap(fault.NodeStart, err, "cannot start the load balancer")
+	}
+	gateway, err := rc.Engine.Node(ctx, name)
+	rc.record.APIPort = publishedAPI(gateway).Port()
+	return err
+}
+
+// setLabels returns the step that gives a node its labels and taints.
+func setLabels(r relabel) func(context.Context, *Context) error {
+	return func(ctx context.Context, rc *Context) error {
+		return rc.kube.SetNode(ctx, r.node, r.labels, kubeTaints(r.add), kubeTaints(r.remove))
+	}
+}
+
+func kubeTaints(list []v1alpha1.Taint) []kube.Taint {
+	out := make([]kube.Taint, len(list))
+	for i, t := range list {
+		out[i] = kube.Taint{Key: t.Key, Value: t.Value, Effect: t.Effect}
+	}
+	return out
+}
+
+// recordNodes returns the step that records nodes which are whole now; the token that they joined by has done its work.
+func (d *delta) recordNodes(nodes []v1alpha1.Node) func(context.Context, *Context) error {
+	return func(ctx context.Context, rc *Context) error {
+		all := slices.DeleteFunc(rc.record.nodes(), func(n v1alpha1.Node) bool {
+			return slices.ContainsFunc(nodes, func(m v1alpha1.Node) bool { return m.Name == n.Name })
+		})
+		if err := rc.setRecord(ctx, slices.Concat(all, nodes)); err != nil {
+			return err
+		}
+		return dropToken(ctx, rc)
+	}
+}
+
+// forgetNode returns the step that records that a node is whole no more.
+func (d *delta) forgetNode(name string) func(context.Context, *Context) error {
+	return func(ctx context.Context, rc *Context) error {
+		rest := slices.DeleteFunc(rc.record.nodes(), func(n v1alpha1.Node) bool { return n.Name == name })
+		return rc.setRecord(ctx, rest)
+	}
+}
+
+// setRecord records these nodes as the cluster's.
+func (rc *Context) setRecord(ctx context.Context, nodes []v1alpha1.Node) error {
+	next := rc.record
+	next.Document = rc.record.Document.DeepCopy()
+	next.Document.SetNodes(nodes)
+	return rc.writeRecord(ctx, next)
+}
+
+// writeRecord writes the next record to the control planes that are there.
+func (rc *Context) writeRecord(ctx context.Context, next created) error {
+	var there []string
+	for _, name := range controlPlanes(next.nodes()) {
+		if _, err := rc.Engine.Node(ctx, name); err == nil {
+			there = append(there, name)
+		}
+	}
+	if len(there) == 0 {
+		return fault.New(fault.ClusterIncomplete, "no container of a control plane of cluster %q is left", rc.Name())
+	}
+	next.Run = rc.Emitter.Run()
+	if err := next.write(ctx, rc.Engine, there); err != nil {
+		return err
+	}
+	rc.record = next
+	return nil
+}
+
+// recordDocument records the document that the cluster follows from now on.
+func (d *delta) recordDocument(ctx context.Context, rc *Context) error {
+	next := rc.record
+	next.Document, next.KubernetesVersion, next.Upgrading = rc.Doc.DeepCopy(), rc.Doc.KubernetesVersion, ""
+	return rc.writeRecord(ctx, next)
+}
+
+// waitBack returns the step that waits until nodes, whose containers were started anew, and their pods are back. What
+// Kubernetes has of them from before does not count.
+func waitBack(names []string) func(context.Context, *Context) error {
+	return func(ctx context.Context, rc *Context) error {
+		rep := reporter(ctx)
+		report := func(s string) { rep.Waiting("%s", s) }
+		if err := rc.kube.WaitAPI(ctx, report); err != nil {
+			return fault.Wrap(fault.APITimeout, err, "the API server of cluster %s does not answer", rc.Name())
+		}
+		since, err := waitFresh(ctx, rc, names)
+		if err != nil || noCNI(rc.Doc) {
+			return err
+		}
+		if err := rc.kube.WaitPodsBack(ctx, since, systemNamespace, report); err != nil {
+			return fault.Wrap(fault.NotReady, err, "the pods did not come back")
+		}
+		return waitUsersPods(ctx, rc, since, report)
+	}
+}
+
+// waitFresh waits until nodes are Ready that were started anew, and returns when each was. Without a pod network they never are.
+func waitFresh(ctx context.Context, rc *Context, names []string) (map[string]time.Time, error) {
+	rep := reporter(ctx)
+	since := map[string]time.Time{}
+	for _, name := range names {
+		n, err := rc.Engine.Node(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		since[name] = n.StartedAt
+	}
+	if noCNI(rc.Doc) {
+		return since, nil
+	}
+	err := rc.kube.WaitNodesFresh(ctx, names, since, func(s string) { rep.Waiting("%s", s) })
+	return since, fault.Wrap(fault.NotReady, err, "the nodes did not come back")
+}
+
+// usersPods is how long the users' own pods are waited for: what they wait for may be anything.
+const usersPods = time.Minute
+
+// waitUsersPods waits for the pods outside of the system's namespaces, and tells where they do not come back.
+func waitUsersPods(ctx context.Context, rc *Context, since map[string]time.Time, report func(string)) error {
+	waitCtx, cancel := context.WithTimeout(ctx, usersPods)
+	defer cancel()
+	err := rc.kube.WaitPodsBack(waitCtx, since, func(ns string) bool { return !systemNamespace(ns) }, report)
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	reporter(ctx).Warn("`cove kubectl -- get pods -A` shows them", "not all pods are ready again: %v", err)
+	return nil
+}
+
+// electing are the static pods of a control plane that have a leader among them.
+func electing() []string { return []string{"kube-controller-manager", "kube-scheduler"} }
+
+// setElection returns the step that lets the control planes elect leaders, or ends that: one that stands alone need not wait
+// until a lease is over when it starts.
+func setElection(on bool, names []string) func(context.Context, *Context) error {
+	return func(ctx context.Context, rc *Context) error {
+		err := rc.kube.PatchConfigMap(ctx, "kube-system", "kubeadm-config", func(data map[string]string) error {
+			changed, err := kubeadm.SetLeaderElection([]byte(data["ClusterConfiguration"]), on)
+			data["ClusterConfiguration"] = string(changed)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		for _, node := range names {
+			for _, pod := range electing() {
+				if err := editManifest(ctx, rc.Engine, node, pod, on); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+}
+
+// editManifest changes the flag in a static pod's manifest, which its kubelet then starts anew.
+func editManifest(ctx context.Context, e engine.Access, node, pod string, on bool) error {
+	path := "/etc/kubernetes/manifests/" + pod + ".yaml"
+	data, err := e.ReadFile(ctx, node, path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fault.New(fault.ClusterIncomplete, "control plane %s has no %s", node, path)
+	}
+	if err != nil {
+		return err
+	}
+	const flag = "--leader-elect="
+	from, to := flag+"true", flag+"false"
+	if on {
+		from, to = to, from
+	}
+	changed := strings.Replace(string(data), from, to, 1)
+	if changed == string(data) {
+		return nil
+	}
+	return e.PutFiles(ctx, node, []engine.File{{Path: path, Mode: 0o600, Data: []byte(changed)}})
+}

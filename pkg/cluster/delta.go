@@ -1,0 +1,282 @@
+package cluster
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
+	"github.com/cove-k8s/cove/pkg/engine"
+	"github.com/cove-k8s/cove/pkg/fault"
+)
+
+// delta is the difference between a cluster and the document that it is to follow.
+type delta struct {
+	was     observed
+	doc     v1alpha1.Cluster
+	cleanup []string        // nodes of which runs that were cut off left something
+	add     []v1alpha1.Node // to be made and joined
+	lost    []v1alpha1.Node // among add: was a whole node whose data is gone
+	remove  []v1alpha1.Node
+	replace []v1alpha1.Node // keeps its volumes and its address, gets a new container
+	upgrade []v1alpha1.Node // to another version of Kubernetes, the first control plane first
+	start   []string        // containers that are whole and do not run
+	relabel []relabel
+	// from and to are the versions of Kubernetes of an upgrade; empty where there is none.
+	from, to string
+	// balancer says that the load balancer's container is to be made anew.
+	balancer bool
+	enable   []string // addons
+	disable  []string
+	changes  []Change
+}
+
+// relabel is what changes of a node's object.
+type relabel struct {
+	node        string
+	labels      map[string]*string
+	add, remove []v1alpha1.Taint
+}
+
+// compare finds out what must be done. What cannot be changed on a living cluster is ConfigUnsupported, with all the fields.
+func compare(was observed, doc v1alpha1.Cluster) (*delta, error) {
+	d := &delta{was: was, doc: doc, cleanup: was.leftovers()}
+	if err := fixed(*was.record.Document, doc); err != nil {
+		return nil, err
+	}
+	if err := d.version(); err != nil {
+		return nil, err
+	}
+	for _, name := range d.cleanup {
+		d.note(Remove, "node "+name, "what is left of a run that was cut off")
+	}
+	d.loadBalancer()
+	if err := d.nodes(); err != nil {
+		return nil, err
+	}
+	if err := d.upgradable(); err != nil {
+		return nil, err
+	}
+	d.addons()
+	return d, nil
+}
+
+func (d *delta) note(op Op, object string, details ...string) *Change {
+	d.changes = append(d.changes, Change{Op: op, Object: object, Details: details})
+	return &d.changes[len(d.changes)-1]
+}
+
+// empty reports whether there is nothing to do.
+func (d *delta) empty() bool { return len(d.changes) == 0 }
+
+// fixed refuses changes of what the whole cluster was made with.
+func fixed(was, want v1alpha1.Cluster) error {
+	var fields []string
+	differ := func(field string, a, b any) {
+		if !sameJSON(a, b) {
+			fields = append(fields, field)
+		}
+	}
+	a, b := was.Cluster, want.Cluster
+	differ("cluster.networking.ipFamily", a.Networking.IPFamily, b.Networking.IPFamily)
+	differ("cluster.networking.podSubnet", a.Networking.PodSubnet, b.Networking.PodSubnet)
+	differ("cluster.networking.serviceSubnet", a.Networking.ServiceSubnet, b.Networking.ServiceSubnet)
+	differ("cluster.networking.kubeProxyMode", a.Networking.KubeProxyMode, b.Networking.KubeProxyMode)
+	differ("cluster.networking.disableDefaultCNI", a.Networking.DisableDefaultCNI, b.Networking.DisableDefaultCNI)
+	differ("cluster.networking.apiServerAddress", a.Networking.APIServerAddress, b.Networking.APIServerAddress)
+	differ("cluster.networking.dnsSearch", a.Networking.DNSSearch, b.Networking.DNSSearch)
+	differ("cni", was.CNI, want.CNI)
+	differ("cluster.featureGates", a.FeatureGates, b.FeatureGates)
+	differ("cluster.runtimeConfig", a.RuntimeConfig, b.RuntimeConfig)
+	differ("cluster.kubeadmConfigPatches", a.KubeadmConfigPatches, b.KubeadmConfigPatches)
+	differ("cluster.kubeadmConfigPatchesJSON6902", a.KubeadmConfigPatchesJSON6902, b.KubeadmConfigPatchesJSON6902)
+	differ("proxy", was.Proxy, want.Proxy)
+	differ("certificateAuthorities", was.CertificateAuthorities, want.CertificateAuthorities)
+	differ("registries", was.Registries, want.Registries)
+	differ("cluster.containerdConfigPatches", a.ContainerdConfigPatches, b.ContainerdConfigPatches)
+	if len(fields) == 0 {
+		return nil
+	}
+	return fault.New(fault.ConfigUnsupported, "cannot change %s of cluster %q: certificates, addresses and components were made with it", strings.Join(fields, ", "), was.Name).
+		WithHint("set it back to what `cove get config %s` prints, or make a new cluster with it", was.Name)
+}
+
+// sameJSON compares values as they are stored: nothing and empty are the same.
+func sameJSON(a, b any) bool {
+	empty := func(v any) bool {
+		r := reflect.ValueOf(v)
+		return !r.IsValid() || r.IsZero() || (r.Kind() == reflect.Slice || r.Kind() == reflect.Map) && r.Len() == 0
+	}
+	if empty(a) && empty(b) {
+		return true
+	}
+	x, errX := json.Marshal(a)
+	y, errY := json.Marshal(b)
+	return errX == nil && errY == nil && string(x) == string(y)
+}
+
+// nodes compares the nodes one by one.
+func (d *delta) nodes() error {
+	old := map[string]v1alpha1.Node{}
+	for _, n := range d.was.record.nodes() {
+		old[n.Name] = n
+	}
+	want := nodesOf(d.doc)
+	for _, n := range want {
+		was, there := old[n.Name]
+		switch {
+		case !there:
+			d.add = append(d.add, n)
+			d.note(Add, objectOf(n), sizeText(n)...)
+		case was.Role != n.Role:
+			return fault.New(fault.ConfigUnsupported, "node %s is a %s and cannot become a %s: remove it, and add it anew", n.Name, was.Role, n.Role)
+		case patched(was, n):
+			return fault.New(fault.ConfigUnsupported, "cannot change kubeadmConfigPatches of node %s: they count when a node joins", n.Name).
+				WithHint("remove it and add it anew, or set them back")
+		case !d.was.whole(n.Name):
+			d.add, d.lost = append(d.add, n), append(d.lost, n)
+			d.note(Modify, objectOf(n), "its data is lost, it is made anew")
+		default:
+			d.node(was, n)
+		}
+		delete(old, n.Name)
+	}
+	for _, n := range d.was.record.nodes() {
+		if _, unwanted := old[n.Name]; unwanted {
+			d.remove = append(d.remove, n)
+			d.note(Remove, objectOf(n)).Destroys = "what its pods keep on it is lost"
+		}
+	}
+	return d.quorum(want)
+}
+
+func patched(a, b v1alpha1.Node) bool {
+	return !sameJSON(a.KubeadmConfigPatches, b.KubeadmConfigPatches) || !sameJSON(a.KubeadmConfigPatchesJSON6902, b.KubeadmConfigPatchesJSON6902)
+}
+
+// quorum refuses what would leave the cluster without a majority of its control planes' data.
+func (d *delta) quorum(want []v1alpha1.Node) error {
+	after := len(controlPlanes(want))
+	if after == 0 {
+		return fault.New(fault.ConfigUnsupported, "cannot remove the last control plane of cluster %q", d.doc.Name).
+			WithHint("`cove delete %s` removes the cluster", d.doc.Name)
+	}
+	if after > 1 && !d.was.record.Balanced {
+		return fault.New(fault.ConfigUnsupported, "cluster %q cannot get more control planes: it was made without a load balancer", d.doc.Name).
+			WithHint("only clusters whose first node image is cove's own have one")
+	}
+	if keep := len(controlPlanes(d.was.record.nodes())) - len(controlPlanes(d.lost)) - len(controlPlanes(d.remove)); keep < 1 {
+		return fault.New(fault.ConfigUnsupported, "no control plane of cluster %q would keep its data", d.doc.Name).
+			WithHint("keep one that is there")
+	}
+	return nil
+}
+
+// node compares a node that is there and wanted.
+func (d *delta) node(was, want v1alpha1.Node) {
+	container, there := d.was.node(want.Name)
+	there = there && !isReader(container)
+	made, known := d.was.specs[want.Name]
+	if !known {
+		made = was
+	}
+	var details []string
+	if !there {
+		details = append(details, "its container is gone")
+	} else {
+		details = containerChanges(made, want)
+	}
+	switch {
+	case d.to != "" && (want.Image == "" || !there || want.Image != made.Image):
+		d.upgrade = append(d.upgrade, want)
+		version := fmt.Sprintf("Kubernetes %s → %s", d.from, d.to)
+		if want.Image == "" { // the one of the version, which has been said
+			details = slices.DeleteFunc(details, func(s string) bool { return strings.HasPrefix(s, "image ") })
+		}
+		d.note(Modify, objectOf(want), append([]string{version}, details...)...).Effect = d.upgradeEffect()
+		if there && container.State != engine.StateRunning {
+			d.start = append(d.start, want.Name)
+		}
+	case len(details) > 0:
+		d.replace = append(d.replace, want)
+		d.note(Modify, objectOf(want), details...).Effect = "container replaced, about 5 s"
+	case container.State != engine.StateRunning:
+		d.start = append(d.start, want.Name)
+		d.note(Modify, objectOf(want), string(container.State)+" → running")
+	}
+	if lines, labels, add, remove := labelChanges(was, want); len(lines) > 0 {
+		d.relabel = append(d.relabel, relabel{want.Name, labels, add, remove})
+		d.note(Modify, objectOf(want), lines...)
+	}
+}
+
+// loadBalancer looks whether the load balancer is as it must be.
+func (d *delta) loadBalancer() {
+	if !d.was.record.Balanced {
+		return
+	}
+	const object = "load balancer"
+	port := d.doc.Cluster.Networking.APIServerPort
+	switch b := d.was.balancer; {
+	case b == nil:
+		d.balancer = true
+		d.note(Modify, object, "its container is gone")
+	case port > 0 && publishedAPI(*b).Port() != 0 && int32(publishedAPI(*b).Port()) != port:
+		d.balancer = true
+		d.note(Modify, object, "port "+portNumber(publishedAPI(*b).Port())+" → "+portNumber(uint16(port))).Effect = "the context in the kubeconfig follows" //nolint:gosec // config checked it
+	case b.State != engine.StateRunning:
+		d.start = append(d.start, b.Name)
+		d.note(Modify, object, string(b.State)+" → running")
+	}
+}
+
+// addons compares the addons by what was recorded of them.
+func (d *delta) addons() {
+	had := map[string]v1alpha1.Addon{}
+	for _, a := range d.was.record.Document.Addons {
+		if !a.Disabled {
+			had[a.Name] = a
+		}
+	}
+	for _, a := range d.doc.Addons {
+		if a.Disabled {
+			continue
+		}
+		was, there := had[a.Name]
+		delete(had, a.Name)
+		switch {
+		case !there:
+			d.enable = append(d.enable, a.Name)
+			d.note(Add, "addon "+a.Name)
+		case !sameJSON(was, a):
+			d.enable = append(d.enable, a.Name)
+			d.note(Modify, "addon "+a.Name, "parameters")
+		}
+	}
+	for _, a := range d.was.record.Document.Addons {
+		if _, unwanted := had[a.Name]; unwanted {
+			d.disable = append(d.disable, a.Name)
+			d.note(Remove, "addon "+a.Name).Destroys = "with all that it made"
+		}
+	}
+	slices.Reverse(d.disable) // what was applied last goes first
+}
+
+func objectOf(n v1alpha1.Node) string { return n.Role + " " + n.Name }
+
+// sizeText says what is special about a node that is to be made.
+func sizeText(n v1alpha1.Node) []string {
+	var out []string
+	if n.NanoCPUs > 0 {
+		out = append(out, "cpus "+cores(n.NanoCPUs))
+	}
+	if n.Memory > 0 {
+		out = append(out, "memory "+size(n.Memory))
+	}
+	if n.Image != "" {
+		out = append(out, "image "+n.Image)
+	}
+	return out
+}

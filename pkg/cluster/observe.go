@@ -1,0 +1,115 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"maps"
+	"slices"
+
+	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
+	"github.com/cove-k8s/cove/pkg/engine"
+	"github.com/cove-k8s/cove/pkg/fault"
+)
+
+// observed is a complete cluster as it is now.
+type observed struct {
+	found
+	info    engine.Info
+	record  created
+	network engine.Network
+	places  map[string]place         // of every node that left a trace
+	specs   map[string]v1alpha1.Node // what the containers were made from
+	kept    map[string]int           // how many volumes each node has
+}
+
+// observe looks at a cluster without touching it. ClusterNotFound where there is none, ClusterIncomplete where it never was
+// complete.
+func observe(ctx context.Context, d Deps, name string) (observed, error) {
+	info, err := d.Engine.Info(ctx)
+	if err != nil {
+		return observed{}, err
+	}
+	f, err := lookup(ctx, d.Engine, name)
+	if err != nil {
+		return observed{}, err
+	}
+	o := observed{found: f, info: info, places: map[string]place{}, specs: map[string]v1alpha1.Node{}, kept: map[string]int{}}
+	for _, v := range f.volumes {
+		o.kept[v.Node]++
+		if p, ok := parsePlace(v.Labels[labelPlace]); ok {
+			o.places[v.Node] = p
+		}
+	}
+	o.record, err = readCreated(ctx, d.Engine, f)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(f.networks) == 0 {
+		return o, o.unreadable()
+	}
+	if err != nil {
+		return o, err
+	}
+	o.network = f.networks[0]
+	for _, n := range f.nodes {
+		if p, ok := parsePlace(n.Labels[labelPlace]); ok {
+			o.places[n.Name] = p
+		}
+		var spec v1alpha1.Node
+		if json.Unmarshal([]byte(n.Labels[labelSpec]), &spec) == nil && spec.Name != "" {
+			o.specs[n.Name] = spec
+		}
+	}
+	return o, nil
+}
+
+// unreadable says why a cluster has no record: no run completed it, or its control planes' containers are gone.
+func (o observed) unreadable() error {
+	there := slices.ContainsFunc(o.controlPlanes(), func(n engine.Node) bool { return !isReader(n) })
+	if _, kept := o.keptControlPlane(); there || !kept {
+		return incomplete(o.name)
+	}
+	return fault.New(fault.ClusterIncomplete, "no container of a control plane of cluster %q is left", o.name).
+		WithHint("run again what was cut off, or `cove apply`: what is on its volumes comes back; `cove delete %s` removes it all", o.name)
+}
+
+// leftovers returns the names of nodes that left containers or volumes without being whole, ordered: runs that were cut off
+// made them, or were removing them.
+func (o observed) leftovers() []string {
+	names := map[string]bool{}
+	for _, n := range o.nodes {
+		names[n.Name] = true
+	}
+	for node := range o.kept {
+		names[node] = true
+	}
+	for name := range names {
+		if o.record.has(name) || name == "" {
+			delete(names, name)
+		}
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
+// whole reports whether a node's volumes are all there: without them its container cannot be made again.
+func (o observed) whole(node string) bool { return o.kept[node] >= len(volumes(node)) }
+
+// context makes what the steps of a change share.
+func (o observed) context(d Deps, doc v1alpha1.Cluster) *Context {
+	rc := &Context{
+		Deps: d, Doc: doc, images: map[string]nodeImage{}, info: o.info, places: maps.Clone(o.places), balanced: o.record.Balanced,
+		network: o.network, record: o.record, apiUp: make(chan struct{}), initOK: make(chan struct{}), progress: map[string]*addonProgress{},
+	}
+	close(rc.initOK)            // long ago
+	for _, n := range o.nodes { // a container has its image's labels
+		if img, err := newNodeImage(n.Image, engine.Image{Labels: n.Labels}); err == nil {
+			rc.images[n.Name] = img
+		}
+	}
+	if gateway, ok := o.gateway(); ok {
+		rc.balancerImage = gateway.Image
+	}
+	if !o.record.Balanced {
+		rc.publisher = rc.record.nodes()[0].Name
+	}
+	return rc
+}

@@ -1,0 +1,235 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
+	"github.com/cove-k8s/cove/pkg/engine"
+)
+
+// plan returns the steps that bring the cluster to its document: what is there is started first, what is new is added before
+// what is old is taken away, and one node at a time is touched of those that stay.
+func (d *delta) plan(rc *Context, o ApplyOptions) Plan {
+	p := Plan{Cluster: d.doc.Name}
+	stage := func(name string, steps ...Step) {
+		if len(steps) > 0 {
+			p.Stages = append(p.Stages, Stage{Name: name, Timed: name != "prepare", Steps: steps})
+		}
+	}
+	stage("prepare", d.prepareSteps(rc)...)
+	stage("keys", step{"keys", "Read the cluster's keys", d.loadKeys})
+	stage("start", d.startSteps()...)
+	d.planResume(stage)
+	stage("api", step{"api", "Reach the API server", waitAPI})
+	d.planRemoval(stage, "cleanup", d.leftoverNodes(), o)
+	d.planRemoval(stage, "lost", d.lost, ApplyOptions{Force: true, DrainTimeout: lostDrain})
+	d.planUpgrade(stage, rc, o)
+	d.planGrowth(stage)
+	d.planReplacements(stage)
+	var relabels []Step
+	for _, r := range d.relabel {
+		relabels = append(relabels, step{"label/" + r.node, "Set labels and taints of " + r.node, setLabels(r)})
+	}
+	stage("labels", relabels...)
+	d.planAddons(stage, rc)
+	d.planRemoval(stage, "remove", d.remove, o)
+	d.planShrink(stage)
+	stage("record", step{"record", "Record the cluster", d.recordDocument})
+	if d.balancer && !o.SkipKubeconfig {
+		stage("kubeconfig", step{"kubeconfig", "Write context " + ContextName(d.doc.Name) + " to the kubeconfig", mergeKubeconfig})
+	}
+	return p
+}
+
+type stageFunc func(name string, steps ...Step)
+
+// touched returns the nodes that get a container from this run.
+func (d *delta) touched() []v1alpha1.Node {
+	return slices.Concat(d.upgrade, d.add, d.replace)
+}
+
+// prepareSteps get the images that will be needed, before anything is touched.
+func (d *delta) prepareSteps(rc *Context) []Step {
+	var steps []Step
+	if len(d.touched()) > 0 || d.balancer {
+		steps = append(steps, step{"image", "Get the node image" + imageTitle(d.doc), d.ensureImages})
+	}
+	for _, a := range withImages(rc.Addons) {
+		if len(d.add) > 0 || slices.Contains(d.enable, a.Name()) {
+			steps = append(steps, step{"images/" + a.Name(), "Get the images of " + a.Name(), ensureAddonImages(a)})
+		}
+	}
+	return steps
+}
+
+// ensureImages gets the images of the nodes that get a container.
+func (d *delta) ensureImages(ctx context.Context, rc *Context) error {
+	balancer := rc.balancerImage
+	if err := ensureNodeImages(ctx, rc, d.touched()); err != nil {
+		return err
+	}
+	if rc.balanced && balancer == "" { // its container is gone: any of cove's own images will do
+		for _, img := range rc.images {
+			if img.native() {
+				balancer = img.ref
+			}
+		}
+	}
+	if rc.balanced && balancer == "" {
+		img, err := rc.EnsureImage(ctx, rc.Engine, reporter(ctx), "", rc.Doc.KubernetesVersion)
+		if err != nil {
+			return err
+		}
+		balancer = firstName(img)
+	}
+	rc.balancerImage = balancer
+	return nil
+}
+
+func (d *delta) loadKeys(ctx context.Context, rc *Context) error {
+	for _, cp := range d.was.controlPlanes() {
+		if !d.was.record.has(cp.Name) {
+			continue
+		}
+		var err error
+		if rc.kubeadmAddons, err = wantedAddons(rc); err != nil {
+			return err
+		}
+		return loadKeys(ctx, rc, cp.Name)
+	}
+	return incomplete(rc.Name())
+}
+
+// startSteps bring what is whole and stands still to life, the load balancer first among equals.
+func (d *delta) startSteps() []Step {
+	var steps []Step
+	if d.balancer {
+		steps = append(steps, step{"balancer", "Start a new load balancer", replaceBalancer})
+	}
+	for _, name := range d.start {
+		steps = append(steps, step{"start/" + name, "Start " + name, startContainer(name)})
+	}
+	return steps
+}
+
+// planGrowth adds nodes: all together, control planes and workers.
+func (d *delta) planGrowth(stage stageFunc) {
+	if len(d.add) == 0 {
+		return
+	}
+	before, after := len(controlPlanes(d.was.record.nodes())), len(controlPlanes(nodesOf(d.doc)))
+	if before == 1 && after > 1 {
+		stage("elect", step{"elect", "Let control planes elect leaders", setElection(true, controlPlanes(d.was.record.nodes()))})
+	}
+	var containers, joins, dns []Step
+	for _, n := range d.add {
+		containers = append(containers, startNode{node: n})
+		joins = append(joins, undoableStep{step{"kubeadm/" + n.Name, "Join " + n.Name, joinNode(n)}, d.undoJoin(n)})
+		dns = append(dns, step{"ready/dns/" + n.Name, "DNS answers on " + n.Name, waitDNS(n)})
+	}
+	stage("token", step{"token", "Make a token to join by", makeToken})
+	stage("nodes", containers...)
+	joins = append(joins, step{"load", "Load the images of addons into the new nodes", d.loadNewNodes})
+	stage("bootstrap", joins...)
+	if len(controlPlanes(d.add)) > 0 {
+		stage("balance", step{"balance", "Lead the load balancer to the new control planes", func(ctx context.Context, rc *Context) error {
+			return updateBalancer(ctx, rc, controlPlanes(slices.Concat(d.was.record.nodes(), d.add)))
+		}})
+	}
+	if !noCNI(d.doc) {
+		stage("ready", step{"ready/nodes", "New nodes are Ready", waitNodes(d.add)})
+		if kubeProxyMode(d.doc) != "none" {
+			stage("dns", dns...)
+		}
+	}
+	stage("record", step{"record/nodes", "Record the new nodes", d.recordNodes(d.add)})
+}
+
+// planReplacements replaces containers one by one.
+func (d *delta) planReplacements(stage stageFunc) {
+	for _, n := range d.replace {
+		stage("replace", step{"replace/" + n.Name, "Replace the container of " + n.Name, replaceContainer(n)})
+		stage("ready", step{"ready/" + n.Name, n.Name + " is back", waitBack([]string{n.Name})})
+	}
+}
+
+// planRemoval takes nodes out, one after the other: pods first, then etcd's member, then the node's object, its container and its
+// data. That it is not a node of the cluster any more is recorded as soon as its pods are gone.
+func (d *delta) planRemoval(stage stageFunc, why string, nodes []v1alpha1.Node, o ApplyOptions) {
+	if len(nodes) == 0 {
+		return
+	}
+	for _, n := range nodes {
+		id := func(what string) string { return fmt.Sprintf("%s/%s/%s", why, n.Name, what) }
+		if why == "remove" { // where its pods do not go, the node stays what it was
+			stage("drain", step{id("drain"), "Drain " + n.Name, drainNode(n.Name, o)})
+		}
+		if d.was.record.has(n.Name) {
+			stage("record", step{id("record"), "Record that " + n.Name + " will be gone", d.forgetNode(n.Name)})
+		}
+		if n.Role == engine.RoleControlPlane {
+			stage("balance", step{id("balance"), "Lead the load balancer past " + n.Name, func(ctx context.Context, rc *Context) error {
+				return updateBalancer(ctx, rc, controlPlanes(rc.record.nodes()))
+			}})
+			stage("etcd", step{id("etcd"), "Take " + n.Name + " out of etcd", d.leaveEtcd(n.Name)})
+			// Connections that the load balancer made earlier end with it: its API server has nowhere to write any more.
+			stage("stop", step{id("stop"), "Stop " + n.Name, d.stopLeaving(n.Name)})
+		}
+		stage("remove", step{id("object"), "Remove " + n.Name + " from Kubernetes", func(ctx context.Context, rc *Context) error {
+			return rc.kube.DeleteNodeObject(ctx, n.Name)
+		}})
+		stage("remove", step{id("container"), "Remove the container and the volumes of " + n.Name, removeNode(n.Name)})
+	}
+}
+
+// planShrink ends the election where one control plane is left.
+func (d *delta) planShrink(stage stageFunc) {
+	before, after := controlPlanes(d.was.record.nodes()), controlPlanes(nodesOf(d.doc))
+	if len(before) > 1 && len(after) == 1 {
+		stage("elect", step{"elect/one", "Let the only control plane lead without an election", setElection(false, after)})
+	}
+}
+
+// planAddons applies what is new or has other parameters, and removes what is not wanted any more.
+func (d *delta) planAddons(stage stageFunc, rc *Context) {
+	var load, apply, ready []Step
+	for _, a := range rc.Addons {
+		if !slices.Contains(d.enable, a.Name()) {
+			close(rc.progress[a.Name()].applied) // what requires it need not wait
+			continue
+		}
+		if len(imagesOf(a)) > 0 {
+			load = append(load, step{"load/" + a.Name(), "Load the images of " + a.Name() + " into the nodes", loadAddonImages(a)})
+		}
+		apply = append(apply, step{"addon/" + a.Name(), "Apply " + addonTitle(a), applyAddon(a)})
+		ready = append(ready, step{"ready/addon/" + a.Name(), title(a.Name()) + " is Available", waitAddon(a)})
+	}
+	stage("load", load...)
+	stage("apply", apply...)
+	stage("ready", ready...)
+	for _, name := range d.disable {
+		stage("disable", step{"disable/" + name, "Remove addon " + name, func(ctx context.Context, rc *Context) error {
+			return rc.manager().Remove(ctx, name, true, reporter(ctx))
+		}})
+	}
+}
+
+// leftoverNodes returns the nodes that cut-off runs left something of.
+func (d *delta) leftoverNodes() []v1alpha1.Node {
+	var nodes []v1alpha1.Node
+	for _, name := range d.cleanup {
+		n := v1alpha1.Node{Name: name, Role: engine.RoleWorker}
+		if c, ok := d.was.node(name); ok {
+			n.Role = c.Role
+		}
+		for _, v := range d.was.volumes {
+			if v.Node == name && v.Labels[engine.LabelRole] != "" {
+				n.Role = v.Labels[engine.LabelRole]
+			}
+		}
+		nodes = append(nodes, n)
+	}
+	return nodes
+}

@@ -1,0 +1,269 @@
+package cluster
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
+	"github.com/cove-k8s/cove/pkg/engine"
+	"github.com/cove-k8s/cove/pkg/event"
+	"github.com/cove-k8s/cove/pkg/fault"
+	"github.com/cove-k8s/cove/pkg/kube"
+)
+
+// PowerOptions is how to stop, start, pause and resume.
+type PowerOptions struct {
+	Timeout     time.Duration // of start; 0 is DefaultTimeout
+	LockTimeout time.Duration
+	Wait        WaitLevel // of start; "" is WaitUsable
+	KeepContext bool
+	// SkipKubeconfig leaves the kubeconfig alone, also where its certificate or its port is out of date.
+	SkipKubeconfig bool
+	// Nodes bounds it to these; none are all, with the load balancer.
+	Nodes []string
+}
+
+// powered is a run on the containers of a cluster.
+func powered(ctx context.Context, d Deps, name string, o PowerOptions, plan func(observed, []engine.Node, *Context) (Plan, error)) error {
+	unlock, err := lock(ctx, d.StateDir, name, o.LockTimeout)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	was, err := observe(ctx, d, name)
+	if err != nil {
+		return err
+	}
+	if err := was.noReader(); err != nil {
+		return err
+	}
+	chosen, err := was.choose(o.Nodes)
+	if err != nil {
+		return err
+	}
+	rc := was.context(d, *was.record.Document)
+	rc.Options = CreateOptions{Wait: o.Wait, KeepContext: o.KeepContext, SkipKubeconfig: o.SkipKubeconfig}
+	p, err := plan(was, chosen, rc)
+	if err != nil {
+		return err
+	}
+	timeout := o.Timeout
+	if timeout == 0 {
+		timeout = DefaultTimeout
+	}
+	return Runner{Timeout: timeout, Retain: true, Quiet: true}.Run(ctx, p, rc)
+}
+
+// choose returns the containers of these nodes; of all, where none is named.
+func (o observed) choose(names []string) ([]engine.Node, error) {
+	if len(names) == 0 {
+		return o.containers(), nil
+	}
+	var chosen []engine.Node
+	for _, name := range names {
+		n, ok := o.node(fullName(o.name, name))
+		if o.balancer != nil && (name == o.balancer.Name || fullName(o.name, name) == o.balancer.Name) {
+			n, ok = *o.balancer, true
+		}
+		if !ok {
+			return nil, fault.New(fault.NodeNotFound, "cluster %q has no node %q", o.name, name)
+		}
+		chosen = append(chosen, n)
+	}
+	return chosen, nil
+}
+
+// fullName returns a node's whole name, by that or by what follows the cluster's name in it.
+func fullName(cluster, node string) string {
+	if len(node) > len(cluster) && node[:len(cluster)+1] == cluster+"-" {
+		return node
+	}
+	return cluster + "-" + node
+}
+
+// Stop stops a cluster, or some of its nodes: pods end in order, data stays, and nothing comes back by itself, not even when the
+// engine is started anew. What is stopped already stays so.
+func Stop(ctx context.Context, d Deps, name string, o PowerOptions) error {
+	return powered(ctx, d, name, o, func(_ observed, chosen []engine.Node, _ *Context) (Plan, error) {
+		nodes, balancer := Stage{Name: "stop"}, Stage{Name: "balancer"}
+		for _, n := range chosen {
+			s := step{"stop/" + n.Name, "Stop " + n.Name, stopContainer(n.Name)}
+			if n.Role == engine.RoleLoadBalancer {
+				balancer.Steps = append(balancer.Steps, s)
+			} else {
+				nodes.Steps = append(nodes.Steps, s)
+			}
+		}
+		return Plan{Cluster: name, Stages: slices.DeleteFunc([]Stage{nodes, balancer}, func(s Stage) bool { return len(s.Steps) == 0 })}, nil
+	})
+}
+
+func stopContainer(name string) func(context.Context, *Context) error {
+	return func(ctx context.Context, rc *Context) error {
+		n, err := rc.Engine.Node(ctx, name)
+		if err != nil {
+			return err
+		}
+		if err := rc.Engine.KeepDown(ctx, name, true); err != nil {
+			return err
+		}
+		if n.State == engine.StateExited || n.State == engine.StateCreated {
+			return event.Skip("it is stopped")
+		}
+		if n.State == engine.StatePaused {
+			if err := rc.Engine.ResumeNode(ctx, name); err != nil {
+				return err
+			}
+		}
+		return rc.Engine.StopNode(ctx, name, stopGrace)
+	}
+}
+
+// Pause freezes all processes of a cluster where they are; Resume lets them go on.
+func Pause(ctx context.Context, d Deps, name string, o PowerOptions) error {
+	return powered(ctx, d, name, o, freezing("pause", "Pause", engine.Engine.PauseNode))
+}
+
+// Resume lets a paused cluster go on. It does not wait for anything: what was frozen goes on where it was.
+func Resume(ctx context.Context, d Deps, name string, o PowerOptions) error {
+	return powered(ctx, d, name, o, freezing("resume", "Resume", engine.Engine.ResumeNode))
+}
+
+// freezing plans to do that to all containers, together. They must be up.
+func freezing(id, title string, do func(engine.Engine, context.Context, string) error) func(observed, []engine.Node, *Context) (Plan, error) {
+	return func(was observed, chosen []engine.Node, _ *Context) (Plan, error) {
+		stage := Stage{Name: id}
+		for _, n := range chosen {
+			if n.State != engine.StateRunning && n.State != engine.StatePaused {
+				return Plan{}, fault.New(fault.ClusterNotRunning, "cannot %s cluster %q: %s is %s", id, was.name, n.Name, n.State).WithHint("start it first with `cove start %s`", was.name)
+			}
+			stage.Steps = append(stage.Steps, step{id + "/" + n.Name, title + " " + n.Name, func(ctx context.Context, rc *Context) error {
+				return do(rc.Engine, ctx, n.Name)
+			}})
+		}
+		return Plan{Cluster: was.name, Stages: []Stage{stage}}, nil
+	}
+}
+
+// Start starts a cluster, or some of its nodes, and returns when it is as usable as it was: nodes Ready, their pods back, DNS
+// answering. What runs already is waited for as well.
+func Start(ctx context.Context, d Deps, name string, o PowerOptions) error {
+	return powered(ctx, d, name, o, planStart)
+}
+
+func planStart(was observed, chosen []engine.Node, rc *Context) (Plan, error) {
+	p := Plan{Cluster: was.name}
+	stage := func(name string, steps ...Step) {
+		if len(steps) > 0 {
+			p.Stages = append(p.Stages, Stage{Name: name, Timed: true, Steps: steps})
+		}
+	}
+	steps, starts, names := startAll(was, chosen)
+	stage("keys", step{"keys", "Read the cluster's keys", (&delta{was: was}).loadKeys})
+	stage("certificates", step{"certificates", "Renew the certificates that end soon", renewCertificates(starts)})
+	stage("start", steps...)
+	if rc.Options.Wait == WaitNone {
+		return p, nil
+	}
+	stage("api", step{"api", "Reach the API server", waitAPI})
+	if was.allStopped() && len(controlPlanes(was.record.nodes())) > 1 {
+		stage("leases", step{"leases", "Let the control planes elect new leaders", dropLeases})
+	}
+	if !rc.Options.SkipKubeconfig {
+		stage("kubeconfig", step{"kubeconfig", "Keep context " + ContextName(was.name) + " up to date", refreshKubeconfig(was.record.APIPort)})
+	}
+	if rc.Options.Wait != WaitAPI && len(names) > 0 {
+		stage("ready", step{"ready/nodes", "Nodes and their pods are back", waitBack(names)})
+		if rc.Options.Wait != WaitNodes && !noCNI(rc.Doc) && kubeProxyMode(rc.Doc) != "none" {
+			stage("dns", dnsSteps(was.record.nodes(), names)...)
+		}
+	}
+	return p, nil
+}
+
+// allStopped reports whether no control plane runs.
+func (o observed) allStopped() bool {
+	return !slices.ContainsFunc(o.nodes, func(n engine.Node) bool {
+		return n.Role == engine.RoleControlPlane && n.State != engine.StateExited && n.State != engine.StateCreated
+	})
+}
+
+// startAll returns the steps that start these containers, with the names of all and of those that are nodes. A load balancer whose
+// container is gone is made anew with the others.
+func startAll(was observed, chosen []engine.Node) (steps []Step, all, nodes []string) {
+	for _, n := range chosen {
+		all = append(all, n.Name)
+		if n.Role == engine.RoleLoadBalancer {
+			steps = append(steps, step{"start/" + n.Name, "Start the load balancer", startBalancerAgain})
+			continue
+		}
+		nodes = append(nodes, n.Name)
+		steps = append(steps, step{"start/" + n.Name, "Start " + n.Name, startContainer(n.Name)})
+	}
+	if was.record.Balanced && was.balancer == nil && len(chosen) == len(was.containers()) {
+		steps = append(steps, step{"balancer", "Start a new load balancer", replaceBalancer})
+	}
+	return steps, all, nodes
+}
+
+func dnsSteps(nodes []v1alpha1.Node, names []string) []Step {
+	var steps []Step
+	for _, n := range nodes {
+		if slices.Contains(names, n.Name) {
+			steps = append(steps, step{"ready/dns/" + n.Name, "DNS answers on " + n.Name, waitDNS(n)})
+		}
+	}
+	return steps
+}
+
+// startBalancerAgain starts the load balancer; where its port is taken, it is made anew with another one.
+func startBalancerAgain(ctx context.Context, rc *Context) error {
+	err := wake(ctx, rc.Engine, balancerName(rc.Name()))
+	if !fault.Is(err, fault.PortTaken) {
+		return fault.Wrap(fault.NodeStart, err, "cannot start the load balancer")
+	}
+	if rc.Doc.Cluster.Networking.APIServerPort > 0 { // the user's own choice
+		return fault.New(fault.PortTaken, "cannot start the load balancer: %v", err).
+			WithHint("free the port, or give the cluster another one: networking.apiServerPort with `cove apply`")
+	}
+	n, nodeErr := rc.Engine.Node(ctx, balancerName(rc.Name()))
+	if nodeErr != nil {
+		return nodeErr
+	}
+	rc.balancerImage = n.Image
+	if err := replaceBalancer(ctx, rc); err != nil {
+		return err
+	}
+	return rc.writeRecord(ctx, rc.record)
+}
+
+// refreshKubeconfig returns the step that writes the context anew where the port or the certificates have changed.
+func refreshKubeconfig(port uint16) func(context.Context, *Context) error {
+	return func(ctx context.Context, rc *Context) error {
+		if rc.record.APIPort == port && !rc.renewed {
+			return event.Skip("nothing in it has changed")
+		}
+		return mergeKubeconfig(ctx, rc)
+	}
+}
+
+// dropLeases removes the leases of leaders that ended with the last stop: nobody holds them, and who waits for one to run out
+// waits for 15 s.
+func dropLeases(ctx context.Context, rc *Context) error {
+	for _, name := range electing() {
+		lease, err := rc.kube.Get(ctx, kube.Ref{APIVersion: "coordination.k8s.io/v1", Kind: "Lease", Namespace: "kube-system", Name: name})
+		if err != nil {
+			return err
+		}
+		if lease == nil {
+			continue
+		}
+		if err := rc.kube.Delete(ctx, []*unstructured.Unstructured{lease}, func(string) {}); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,147 @@
+package cluster_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cove-k8s/cove/pkg/cluster"
+	"github.com/cove-k8s/cove/pkg/fault"
+)
+
+func TestStopStartPauseResume(t *testing.T) {
+	s := newSetup(t)
+	ctx := t.Context()
+	doc := resized(t, document(t, "dev", 1), 3, 1)
+	if err := s.create(ctx, doc, cluster.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	state := func() string {
+		t.Helper()
+		list, err := cluster.List(ctx, s.Engine)
+		if err != nil || len(list) != 1 {
+			t.Fatalf("%v, %v", list, err)
+		}
+		return string(list[0].State)
+	}
+	for _, step := range []struct {
+		name string
+		do   func() error
+		want string
+	}{
+		{"pause", func() error { return cluster.Pause(ctx, s.run(), "dev", cluster.PowerOptions{}) }, "paused"},
+		{"pause again", func() error { return cluster.Pause(ctx, s.run(), "dev", cluster.PowerOptions{}) }, "paused"},
+		{"resume", func() error { return cluster.Resume(ctx, s.run(), "dev", cluster.PowerOptions{}) }, "running"},
+		{"pause for stop", func() error { return cluster.Pause(ctx, s.run(), "dev", cluster.PowerOptions{}) }, "paused"},
+		{"stop", func() error { return cluster.Stop(ctx, s.run(), "dev", cluster.PowerOptions{}) }, "stopped"},
+		{"stop again", func() error { return cluster.Stop(ctx, s.run(), "dev", cluster.PowerOptions{}) }, "stopped"},
+		{"the engine starts anew", func() error { return s.Engine.Restart(ctx) }, "stopped"},
+		{"start", func() error { return cluster.Start(ctx, s.run(), "dev", cluster.PowerOptions{}) }, "running"},
+		{"start again", func() error { return cluster.Start(ctx, s.run(), "dev", cluster.PowerOptions{}) }, "running"},
+		{"the engine starts anew", func() error { return s.Engine.Restart(ctx) }, "running"},
+		{"stop a node", func() error {
+			return cluster.Stop(ctx, s.run(), "dev", cluster.PowerOptions{Nodes: []string{"worker"}})
+		}, "degraded"},
+		{"start it", func() error {
+			return cluster.Start(ctx, s.run(), "dev", cluster.PowerOptions{Nodes: []string{"dev-worker"}})
+		}, "running"},
+	} {
+		if err := step.do(); err != nil {
+			t.Fatalf("%s: %v", step.name, err)
+		}
+		if got := state(); got != step.want {
+			t.Errorf("%s: the cluster is %s, want %s", step.name, got, step.want)
+		}
+	}
+	for name, err := range map[string]error{
+		"node":    cluster.Stop(ctx, s.run(), "dev", cluster.PowerOptions{Nodes: []string{"worker9"}}),
+		"cluster": cluster.Start(ctx, s.run(), "nosuch", cluster.PowerOptions{}),
+	} {
+		if !fault.Is(err, fault.NodeNotFound) && !fault.Is(err, fault.ClusterNotFound) {
+			t.Errorf("a %s that is not there: %v", name, err)
+		}
+	}
+	s.follows(t, doc)
+}
+
+// A port that something else has taken while the cluster was down: it gets another one, and the kubeconfig follows.
+func TestStartWithoutItsPort(t *testing.T) {
+	s := newSetup(t)
+	ctx := t.Context()
+	doc := document(t, "dev", 0)
+	if err := s.create(ctx, doc, cluster.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := cluster.Stop(ctx, s.run(), "dev", cluster.PowerOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	balancer, err := s.Engine.Node(ctx, "dev-external-load-balancer")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Engine.TakePort(balancer.Ports[0])
+	if err := cluster.Start(ctx, s.run(), "dev", cluster.PowerOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	now, err := s.Engine.Node(ctx, "dev-external-load-balancer")
+	if err != nil || now.Ports[0].HostPort == balancer.Ports[0].HostPort {
+		t.Fatalf("it has %v, %v", now.Ports, err)
+	}
+	data, err := os.ReadFile(s.deps.Kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(data), fmt.Sprintf("https://127.0.0.1:%d", now.Ports[0].HostPort)) {
+		t.Errorf("the kubeconfig has\n%s", data)
+	}
+	s.follows(t, doc)
+}
+
+// A cluster that is found again after its certificates have ended starts with new ones, and so does the kubeconfig.
+func TestStartRenewsCertificates(t *testing.T) {
+	s := newSetup(t)
+	ctx := t.Context()
+	if err := s.create(ctx, document(t, "dev", 1), cluster.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := cluster.Stop(ctx, s.run(), "dev", cluster.PowerOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	read := func(node, path string) string {
+		t.Helper()
+		data, err := s.Engine.ReadFile(ctx, node, path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+	const conf = "/etc/kubernetes/admin.conf"
+	before := read("dev-control-plane", conf)
+	kubeconfig, err := os.ReadFile(s.deps.Kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := func(after time.Duration) {
+		t.Helper()
+		s.deps.Now = func() time.Time { return time.Now().Add(after) }
+		if err := cluster.Start(ctx, s.run(), "dev", cluster.PowerOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := cluster.Stop(ctx, s.run(), "dev", cluster.PowerOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	start(24 * time.Hour)
+	if read("dev-control-plane", conf) != before {
+		t.Error("certificates that are good for a year were renewed after a day")
+	}
+	start(13 * 30 * 24 * time.Hour)
+	if read("dev-control-plane", conf) == before {
+		t.Error("certificates that have ended were not renewed")
+	}
+	if now, err := os.ReadFile(s.deps.Kubeconfig); err != nil || string(now) == string(kubeconfig) {
+		t.Errorf("the kubeconfig was not renewed: %v", err)
+	}
+}

@@ -1,0 +1,144 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
+	"github.com/cove-k8s/cove/pkg/engine"
+	"github.com/cove-k8s/cove/pkg/fault"
+)
+
+// createdFile, on the volume of every control plane, says that the cluster is complete, and what it is: a cluster without
+// it is left over from a run that was cut off.
+const createdFile = "/var/lib/cove/created.json"
+
+// created is the content of createdFile. Runs that change a cluster keep to one order: what is taken away leaves the record
+// before it is touched, what is added comes into it when it is done. So a node that the record has is whole, and one that
+// it has not is the rest of a run that was cut off.
+type created struct {
+	Run               string    `json:"run"`
+	Time              time.Time `json:"time"`
+	KubernetesVersion string    `json:"kubernetesVersion"`
+	// Upgrading is the version that an upgrade which was begun is on its way to; empty: there is none.
+	Upgrading string `json:"upgrading,omitempty"`
+	// Revision counts the writes; the highest one is true where control planes disagree.
+	Revision int `json:"revision,omitempty"`
+	// Document is the cluster as it was last brought to be.
+	Document *v1alpha1.Cluster `json:"document,omitempty"`
+	// Balanced: a load balancer stands before the API, and its address is the endpoint's.
+	Balanced bool `json:"balanced,omitempty"`
+	// APIPort is the port of the engine's host on which the API is published.
+	APIPort uint16 `json:"apiPort,omitempty"`
+}
+
+// has reports whether the node is a whole one of the cluster.
+func (c created) has(node string) bool {
+	for _, n := range c.nodes() {
+		if n.Name == node {
+			return true
+		}
+	}
+	return false
+}
+
+// endpoint returns the address behind endpointName.
+func (c created) endpoint(subnet netip.Prefix) netip.Addr {
+	if c.Balanced {
+		return addressAt(subnet, balancerPlace)
+	}
+	return addressAt(subnet, firstControlPlane)
+}
+
+// nodes returns the nodes that the record has, control planes first.
+func (c created) nodes() []v1alpha1.Node {
+	if c.Document == nil {
+		return nil
+	}
+	return nodesOf(*c.Document)
+}
+
+// readCreated returns the newest record that the cluster's control planes have; fs.ErrNotExist where none has one.
+func readCreated(ctx context.Context, e engine.Engine, f found) (created, error) {
+	var newest created
+	missing := fs.ErrNotExist
+	for _, n := range f.nodes {
+		if n.Role != engine.RoleControlPlane {
+			continue
+		}
+		data, err := e.ReadFile(ctx, n.Name, createdFile)
+		if errors.Is(err, fs.ErrNotExist) || fault.Is(err, fault.NodeNotFound) {
+			continue
+		}
+		if err != nil {
+			return newest, err
+		}
+		var c created
+		if err := json.Unmarshal(data, &c); err != nil {
+			continue // cut off in the middle of a write: another control plane has it, or the cluster has none
+		}
+		if missing != nil || c.Revision > newest.Revision {
+			newest, missing = c, nil
+		}
+	}
+	if missing == nil && newest.Document == nil {
+		doc, err := f.document()
+		if err != nil {
+			return newest, err
+		}
+		newest.Document = &doc
+	}
+	return newest, missing
+}
+
+// isComplete reports whether a run has made the cluster to its end.
+func isComplete(ctx context.Context, e engine.Engine, f found) (bool, error) {
+	_, err := readCreated(ctx, e, f)
+	if errors.Is(err, fs.ErrNotExist) || fault.Is(err, fault.NodeNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// write puts the next revision of the record onto the control planes named.
+func (c *created) write(ctx context.Context, e engine.Engine, controlPlanes []string) error {
+	c.Revision++
+	data, err := json.Marshal(c)
+	if err != nil {
+		return fault.Wrap(fault.Internal, err, "cannot write %s", createdFile)
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for _, cp := range controlPlanes {
+		group.Go(func() error {
+			return e.PutFiles(ctx, cp, []engine.File{{Path: createdFile, Mode: 0o600, Data: data}})
+		})
+	}
+	return fault.Wrap(fault.EngineFailed, group.Wait(), "cannot record the cluster")
+}
+
+// recordCreated writes the first record: the cluster is complete with it.
+func recordCreated(ctx context.Context, rc *Context) error {
+	version, err := kubernetesVersion(ctx, rc, rc.first)
+	if err != nil {
+		return err
+	}
+	gateway, err := rc.Engine.Node(ctx, rc.gateway())
+	if err != nil {
+		return err
+	}
+	record := created{
+		Run: rc.Emitter.Run(), Time: rc.Now().UTC(), KubernetesVersion: version, Document: rc.Doc.DeepCopy(), Balanced: rc.balanced,
+		APIPort: publishedAPI(gateway).Port(),
+	}
+	if err := record.write(ctx, rc.Engine, controlPlanes(rc.Doc.Nodes())); err != nil {
+		return err
+	}
+	rc.record = record // now that it is true: what is on record is not undone
+	return nil
+}

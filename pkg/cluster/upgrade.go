@@ -1,0 +1,282 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"github.com/cove-k8s/cove/pkg/addon"
+	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
+	"github.com/cove-k8s/cove/pkg/engine"
+	"github.com/cove-k8s/cove/pkg/event"
+	"github.com/cove-k8s/cove/pkg/fault"
+	"github.com/cove-k8s/cove/pkg/kubeadm"
+)
+
+// holdFile keeps the kubelet of a node of cove's own images from starting by itself: between its new container and its new
+// configuration a node must not come up. `systemctl start kubelet` in the node takes it away.
+const holdFile = "/etc/cove/hold-kubelet"
+
+// planUpgrade brings nodes to another version of Kubernetes, the control planes first and one node after the other: its pods
+// go, its container is replaced by one of the new image on the same volumes, kubeadm of the new version writes what that
+// wants, and its kubelet starts. The order is that of
+// https://kubernetes.io/docs/tasks/administer-cluster/kubeadm/kubeadm-upgrade/. What is done already is skipped.
+func (d *delta) planUpgrade(stage stageFunc, rc *Context, o ApplyOptions) {
+	if len(d.upgrade) == 0 {
+		return
+	}
+	to := d.doc.KubernetesVersion
+	alone := len(d.was.record.nodes()) == 1
+	stage("upgrade", step{"upgrade/record", "Record that an upgrade to " + to + " begins", recordUpgrading})
+	for i, n := range d.upgrade {
+		id := func(what string) string { return "upgrade/" + n.Name + "/" + what }
+		if !alone {
+			stage("upgrade", step{id("drain"), "Drain " + n.Name, unlessUpgraded(n, drainNode(n.Name, o))})
+		}
+		stage("upgrade", step{id("container"), "Replace the container of " + n.Name, unlessUpgraded(n, upgradeContainer(n))})
+		stage("upgrade", step{id("kubernetes"), "Bring " + n.Name + " to Kubernetes " + to, configureUpgraded(n, i == 0)})
+		if i == 0 {
+			stage("upgrade", step{"upgrade/cluster", "Bring the cluster's settings to Kubernetes " + to, upgradeCluster(n)})
+		}
+		stage("upgrade", step{id("ready"), n.Name + " is back", upgradedBack(n)})
+	}
+	var apply, ready []Step
+	for _, a := range rc.Addons {
+		if len(imagesOf(a)) < len(a.Addon.Images) && !slices.Contains(d.enable, a.Name()) { // some come with the node image, and may be newer in it
+			apply = append(apply, step{"addon/" + a.Name(), "Apply " + addonTitle(a), applyAgain(a)})
+			ready = append(ready, step{"ready/addon/" + a.Name(), title(a.Name()) + " is Available", waitAddon(a)})
+		}
+	}
+	stage("upgrade", append(apply, step{"upgrade/core", "Apply " + coreTitle(d.doc), applyUpgradedCore(d.upgrade[0].Name)})...)
+	stage("upgrade", append(ready, step{"ready/core", coreTitle(d.doc) + " are Available", waitCore})...)
+}
+
+// planResume brings up a control plane that a run which was cut off has left with a new container and no kubelet: where it is
+// the only one, there is no API without it.
+func (d *delta) planResume(stage stageFunc) {
+	if len(d.upgrade) > 0 && d.was.record.Upgrading != "" {
+		lead := d.upgrade[0]
+		stage("resume", step{"resume/" + lead.Name, "Go on with the upgrade of " + lead.Name, resumeLead(lead)})
+	}
+}
+
+// applyAgain returns the step that applies an addon of which the new node image may have another version.
+func applyAgain(a addon.Instance) func(context.Context, *Context) error {
+	return func(ctx context.Context, rc *Context) error {
+		set, err := rc.manager().Prepare(ctx, a)
+		if err != nil {
+			return err
+		}
+		rc.progress[a.Name()].refs, err = rc.manager().Apply(ctx, set, reporter(ctx))
+		return err
+	}
+}
+
+func resumeLead(n v1alpha1.Node) func(context.Context, *Context) error {
+	return func(ctx context.Context, rc *Context) error {
+		done, err := hasVersion(ctx, rc, n)
+		if err != nil {
+			return err
+		}
+		if !done {
+			return event.Skip("its container is still the old one")
+		}
+		return configureUpgraded(n, true)(ctx, rc)
+	}
+}
+
+// recordUpgrading records the version that the nodes are on their way to, so that nothing else is done to a cluster half-way.
+func recordUpgrading(ctx context.Context, rc *Context) error {
+	if rc.record.Upgrading == rc.Doc.KubernetesVersion {
+		return event.Skip("it is on record")
+	}
+	next := rc.record
+	next.Upgrading = rc.Doc.KubernetesVersion
+	return rc.writeRecord(ctx, next)
+}
+
+// hasVersion reports whether the node's container is of the image that it is to have.
+func hasVersion(ctx context.Context, rc *Context, n v1alpha1.Node) (bool, error) {
+	c, err := rc.Engine.Node(ctx, n.Name)
+	if fault.Is(err, fault.NodeNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return !isReader(c) && c.Labels[labelImage] == rc.images[n.Name].Labels[labelImage], nil
+}
+
+// unlessUpgraded returns the step that leaves out what a run which was cut off has done.
+func unlessUpgraded(n v1alpha1.Node, do func(context.Context, *Context) error) func(context.Context, *Context) error {
+	return func(ctx context.Context, rc *Context) error {
+		done, err := hasVersion(ctx, rc, n)
+		if err != nil {
+			return err
+		}
+		if done {
+			return event.Skip("its container is of the new image")
+		}
+		return do(ctx, rc)
+	}
+}
+
+// upgradeContainer returns the step that gives a node a container of its new image, with a kubelet that waits.
+func upgradeContainer(n v1alpha1.Node) func(context.Context, *Context) error {
+	return func(ctx context.Context, rc *Context) error {
+		img := rc.images[n.Name]
+		if got := img.facts.KubernetesVersion; got != rc.Doc.KubernetesVersion {
+			return fault.New(fault.ConfigInvalid, "image %s of node %s has Kubernetes %s, and not %s", img.ref, n.Name, orNone(got), rc.Doc.KubernetesVersion).
+				WithHint("leave the image out, or name one of that version")
+		}
+		return swapContainer(ctx, rc, n, func(ctx context.Context) ([]engine.File, error) {
+			files, err := earlyFiles(ctx, rc, n)
+			if err != nil {
+				return nil, err
+			}
+			patch, err := upgradedPatch(rc, n)
+			files = append(files, engine.File{Path: holdFile, Mode: 0o644})
+			return append(files, patch...), err
+		})
+	}
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none that it tells of"
+	}
+	return s
+}
+
+// configureUpgraded returns the step that lets kubeadm write what the node's new version wants, and starts its kubelet. The
+// lead is the first control plane: it must come up without asking an API server, since it may be the only one.
+func configureUpgraded(n v1alpha1.Node, lead bool) func(context.Context, *Context) error {
+	return func(ctx context.Context, rc *Context) error {
+		_, err := rc.Engine.ReadFile(ctx, n.Name, holdFile)
+		held := !errors.Is(err, fs.ErrNotExist)
+		if held && err != nil {
+			return fault.Wrap(fault.EngineFailed, err, "cannot look into node %s", n.Name)
+		}
+		if lead { // later steps read it, too
+			if err := putInitConfig(ctx, rc, n); err != nil {
+				return err
+			}
+		}
+		if !held {
+			return event.Skip("its kubelet is up")
+		}
+		reporter(ctx).Waiting("containerd")
+		if err := waitContainerd(ctx, rc.Engine, []engine.Node{{Name: n.Name}}); err != nil {
+			return err
+		}
+		if n.Role == engine.RoleControlPlane {
+			if err := writeManifests(ctx, rc, n); err != nil {
+				return err
+			}
+		}
+		if lead {
+			return upgradePhase(ctx, rc, n.Name, "init", "phase", "kubelet-start", "--config="+kubeadmConf)
+		}
+		return startUpgraded(ctx, rc, n)
+	}
+}
+
+// startUpgraded gives a node the cluster's settings of kubelets, and starts its kubelet.
+func startUpgraded(ctx context.Context, rc *Context, n v1alpha1.Node) error {
+	patch, err := upgradedPatch(rc, n)
+	if err != nil {
+		return err
+	}
+	args := []string{"upgrade", "node", "phase", "kubelet-config"}
+	if len(patch) > 0 {
+		args = append(args, "--patches="+kubeadm.PatchesDir)
+	}
+	if err := patientPhase(ctx, rc, n.Name, args...); err != nil {
+		return err
+	}
+	_, err = engine.Output(ctx, rc.Engine, n.Name, "systemctl", "start", "kubelet")
+	return fault.Wrap(fault.NodeStart, err, "cannot start the kubelet of %s", n.Name)
+}
+
+// upgradedPatch is the file by which kubeadm adapts the settings of the node's kubelet, which only joined nodes have.
+func upgradedPatch(rc *Context, n v1alpha1.Node) ([]engine.File, error) {
+	return kubeletPatch(kubeadmCluster(rc, rc.Doc.KubernetesVersion, rc.images[n.Name]), kubeadmNode(rc, n))
+}
+
+// upgradePhase runs one part of kubeadm in a node.
+func upgradePhase(ctx context.Context, rc *Context, node string, args ...string) error {
+	reporter(ctx).Waiting("kubeadm %s", strings.Join(args[:min(4, len(args))], " "))
+	err := runLogged(ctx, rc, node, append([]string{"kubeadm"}, args...)...)
+	return fault.Wrap(fault.KubeadmUpgrade, err, "kubeadm could not bring %s to %s", node, rc.Doc.KubernetesVersion)
+}
+
+// putInitConfig gives a control plane the configuration that kubeadm's phases of init read.
+func putInitConfig(ctx context.Context, rc *Context, n v1alpha1.Node) error {
+	if rc.token == "" { // the configuration must have one
+		token, err := kubeadm.NewToken()
+		if err != nil {
+			return fault.Wrap(fault.Internal, err, "cannot make a bootstrap token")
+		}
+		rc.token = token
+	}
+	data, err := kubeadm.InitConfig(kubeadmCluster(rc, rc.Doc.KubernetesVersion, rc.images[n.Name]), kubeadmNode(rc, n))
+	if err != nil {
+		return err
+	}
+	rc.initConfig = data
+	return rc.Engine.PutFiles(ctx, n.Name, []engine.File{{Path: kubeadmConf, Mode: 0o600, Data: data}})
+}
+
+const etcdManifest = "/etc/kubernetes/manifests/etcd.yaml"
+
+// writeManifests lets kubeadm write the static pods of a control plane anew. What they say of etcd's members is kept.
+func writeManifests(ctx context.Context, rc *Context, n v1alpha1.Node) error {
+	if err := putInitConfig(ctx, rc, n); err != nil { // also on those that have joined: their manifests are made from the same
+		return err
+	}
+	before, err := rc.Engine.ReadFile(ctx, n.Name, etcdManifest)
+	if err != nil {
+		return fault.Wrap(fault.ClusterIncomplete, err, "control plane %s has no %s", n.Name, etcdManifest)
+	}
+	for _, phase := range [][]string{{"control-plane", "all"}, {"etcd", "local"}} {
+		if err := upgradePhase(ctx, rc, n.Name, "init", "phase", phase[0], phase[1], "--config="+kubeadmConf); err != nil {
+			return err
+		}
+	}
+	after, err := rc.Engine.ReadFile(ctx, n.Name, etcdManifest)
+	if err != nil {
+		return fault.Wrap(fault.ClusterIncomplete, err, "kubeadm has left control plane %s without %s", n.Name, etcdManifest)
+	}
+	merged := keepMembers(string(before), string(after))
+	return rc.Engine.PutFiles(ctx, n.Name, []engine.File{{Path: etcdManifest, Mode: 0o600, Data: []byte(merged)}})
+}
+
+// keepMembers returns the manifest after with the members that the one before has: kubeadm writes one for a cluster of one.
+func keepMembers(before, after string) string {
+	const members, state = "--initial-cluster=", "--initial-cluster-state="
+	argument := func(line, flag string) bool {
+		return strings.HasPrefix(strings.TrimPrefix(strings.TrimSpace(line), "- "), flag)
+	}
+	var kept []string
+	for line := range strings.Lines(before) {
+		if argument(line, members) || argument(line, state) {
+			kept = append(kept, line)
+		}
+	}
+	if len(kept) == 0 {
+		return after
+	}
+	var out strings.Builder
+	for line := range strings.Lines(after) {
+		switch {
+		case argument(line, members):
+			out.WriteString(strings.Join(kept, ""))
+		case argument(line, state):
+		default:
+			out.WriteString(line)
+		}
+	}
+	return out.String()
+}
