@@ -122,6 +122,8 @@ func collect(defs *yaml.Node, objects []object, name, path string) []object {
 			objects = collect(defs, objects, ref, at)
 		} else if ref := refName(field(schema, "items")); ref != "" {
 			objects = collect(defs, objects, ref, at+"[]")
+		} else if ref := refName(field(schema, "additionalProperties")); ref != "" {
+			objects = collect(defs, objects, ref, at+".KEY")
 		}
 	}
 	return objects
@@ -141,6 +143,13 @@ func typeOf(schema *yaml.Node, objects []object) string {
 		return strings.Join(words, ", ")
 	}
 	kind := text(schema, "type")
+	if several := field(schema, "type"); several != nil && len(several.Content) > 0 {
+		words := []string{}
+		for _, v := range several.Content {
+			words = append(words, v.Value)
+		}
+		return strings.Join(words, " or ")
+	}
 	switch kind {
 	case "array":
 		return "list: " + typeOf(field(schema, "items"), objects)

@@ -20,6 +20,7 @@ func statuses() []status {
 		{fault.ExitExists, "something exists already, or is not there"},
 		{fault.ExitHost, "the host, the engine or an image"},
 		{fault.ExitKubernetes, "Kubernetes did not come up, or refused"},
+		{fault.ExitDifference, "a difference was found, by \"cove apply --diff\""},
 		{fault.ExitInterrupted, "interrupted"},
 	}
 }

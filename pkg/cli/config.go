@@ -12,7 +12,7 @@ import (
 
 func newConfigCmd(f *Factory) *cobra.Command {
 	cmd := &cobra.Command{Use: "config", Short: "Look at cluster documents", GroupID: groupHost}
-	cmd.AddCommand(newConfigSchemaCmd(f), newConfigValidateCmd(f, nil), newConfigViewCmd(f, nil), newConfigDefaultsCmd(f))
+	cmd.AddCommand(newConfigSchemaCmd(f), newConfigValidateCmd(f, nil), newConfigViewCmd(f, nil), newConfigDefaultsCmd(f), newConfigGetCmd(f, nil), newConfigImportCmd(f, nil))
 	return cmd
 }
 

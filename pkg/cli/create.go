@@ -61,9 +61,9 @@ or one of kind's. Flags win over the document.`,
 	}
 	o.document.vars(f, cmd)
 	flags := cmd.Flags()
-	wait := flags.String("wait", string(cluster.WaitUsable), "what to wait for: none, api, nodes or usable; a duration is usable within that time")
-	f.completeFlag(cmd, "wait", cobra.FixedCompletions([]cobra.Completion{"none", "api", "nodes", "usable"}, cobra.ShellCompDirectiveNoFileComp))
+	wait := waitVar(f, cmd, "what to wait for")
 	timeout := flags.Duration("timeout", cluster.DefaultTimeout, "how long the cluster may take to come up; getting the node image does not count")
+	lockTimeoutVar(cmd, &o.create.LockTimeout)
 	flags.BoolVar(&o.create.Retain, "retain", false, "keep what a failed create has made")
 	kubeconfigVar(cmd, &o.kubeconfig)
 	flags.BoolVar(&o.create.SkipKubeconfig, "no-kubeconfig", false, "leave the kubeconfig alone")
@@ -80,6 +80,9 @@ or one of kind's. Flags win over the document.`,
 		if o.create.Wait, o.create.Timeout, err = parseWait(*wait, *timeout, flags.Changed("timeout")); err != nil {
 			return usage(cmd, "", "%s", err.Error())
 		}
+		if err = checkLockTimeout(cmd, o.create.LockTimeout); err != nil {
+			return err
+		}
 		if o.output == formatYAML && !o.dryRun {
 			return usage(cmd, "", "-o yaml is for --dry-run; the events of a run come as -o json")
 		}
@@ -91,6 +94,21 @@ or one of kind's. Flags win over the document.`,
 // kubeconfigVar adds --kubeconfig.
 func kubeconfigVar(cmd *cobra.Command, p *string) {
 	cmd.Flags().StringVar(p, "kubeconfig", "", "kubeconfig file (default: $KUBECONFIG, else ~/.kube/config)")
+}
+
+// checkLockTimeout judges --lock-timeout.
+func checkLockTimeout(cmd *cobra.Command, d time.Duration) error {
+	if d < 0 {
+		return usage(cmd, "", "--lock-timeout=%s is no time to wait", d)
+	}
+	return nil
+}
+
+// waitVar adds --wait.
+func waitVar(f *Factory, cmd *cobra.Command, what string) *string {
+	p := cmd.Flags().String("wait", string(cluster.WaitUsable), what+": none, api, nodes or usable; a duration is usable within that time")
+	f.completeFlag(cmd, "wait", cobra.FixedCompletions([]cobra.Completion{"none", "api", "nodes", "usable"}, cobra.ShellCompDirectiveNoFileComp))
+	return p
 }
 
 // parseWait reads --wait: a level, or as kind has it a time. A time is that for the whole cluster to be usable, and none

@@ -18,6 +18,7 @@ import (
 type deleteOptions struct {
 	names      []string
 	all        bool
+	delete     cluster.DeleteOptions
 	kubeconfig string
 	output     string
 }
@@ -50,6 +51,7 @@ has left behind is deleted in the same way.`,
 	flags.StringVar(&name, "name", "", "name of the cluster, instead of an argument")
 	f.completeFlag(cmd, "name", f.completeClusters)
 	flags.BoolVarP(&o.all, "all", "A", false, "delete all clusters")
+	lockTimeoutVar(cmd, &o.delete.LockTimeout)
 	kubeconfigVar(cmd, &o.kubeconfig)
 	outputVar(cmd, &o.output, formatText, formatJSON)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -65,6 +67,9 @@ has left behind is deleted in the same way.`,
 			o.names = []string{name}
 		case !o.all:
 			o.names = []string{v1alpha1.DefaultName}
+		}
+		if err := checkLockTimeout(cmd, o.delete.LockTimeout); err != nil {
+			return err
 		}
 		return run(cmd.Context(), o)
 	}
@@ -92,7 +97,7 @@ func runDelete(ctx context.Context, f *Factory, o *deleteOptions) error {
 			if err != nil {
 				return "", err
 			}
-			return fmt.Sprintf("cluster %q is deleted", name), cluster.Delete(ctx, deps, name)
+			return fmt.Sprintf("cluster %q is deleted", name), cluster.Delete(ctx, deps, name, o.delete)
 		}))
 		if ctx.Err() != nil {
 			break

@@ -218,6 +218,15 @@ func (f *Factory) completeNode(cmd *cobra.Command, args []string, _ string) ([]c
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
+// completeNodes completes the names of nodes that are not named yet.
+func (f *Factory) completeNodes(cmd *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	names, directive := f.completeNode(cmd, nil, begun)
+	return slices.DeleteFunc(names, func(n string) bool {
+		name, _, _ := strings.Cut(n, "\t")
+		return slices.Contains(args, name)
+	}), directive
+}
+
 // nodesOf returns the nodes of the cluster that the command's flags and the settings choose.
 func (f *Factory) nodesOf(ctx context.Context, cmd *cobra.Command) ([]engine.Node, error) {
 	if err := f.applySettings(cmd); err != nil {

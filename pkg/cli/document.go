@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,7 @@ type documentOptions struct {
 	podSubnet     string
 	serviceSubnet string
 	apiPort       uint16
+	living        bool // the cluster is there: what it has stays where nothing is said
 	ports         []kind.PortMapping
 	mounts        []kind.Mount
 
@@ -45,7 +47,9 @@ func (o *documentOptions) vars(f *Factory, cmd *cobra.Command) {
 	// What of these is set goes by config.FlagOverrides, so that the settings do not count as flags.
 	flags.String("name", "", "name of the cluster, instead of the argument (default: $COVE_CLUSTER, else cove)")
 	flags.Int("workers", 0, "number of workers")
-	flags.Int("control-planes", 1, "number of control planes")
+	flags.Int("control-planes", 1, "number of control planes: an odd one, so that the loss of one leaves a majority")
+	flags.String("cpus", "", "how many CPUs each node may use: 2, 1.5 or 500m (default: all of the host's)")
+	flags.String("memory", "", "how much memory each node may use: 2Gi or 512Mi (default: all of the host's)")
 	flags.String("image", "", "node image (default: one of the Kubernetes version)")
 	flags.String("kubernetes-version", "", "Kubernetes version: "+strings.Join(v1alpha1.KnownVersions(), ", ")+"; 1.35 is its newest one")
 	flags.StringArrayVarP(&o.portFlags, "port", "p", nil, "publish a port of the control plane: [ADDRESS:][HOSTPORT:]PORT[/tcp|udp|sctp]")
@@ -113,17 +117,28 @@ func (o *documentOptions) parse(cmd *cobra.Command, args []string) (err error) {
 
 // resolve makes the document that settings, file and flags give, with everything filled in.
 func (o *documentOptions) resolve(f *Factory) (v1alpha1.Cluster, error) {
-	doc := v1alpha1.Cluster{}
-	if o.file != "" {
-		in, source, err := openDocument(f, o.file)
-		if err != nil {
-			return doc, err
-		}
-		defer in.Close()
-		if doc, err = config.Parse(in, source); err != nil {
-			return doc, err
-		}
+	doc, err := o.read(f)
+	if err != nil {
+		return doc, err
 	}
+	return o.complete(f, doc)
+}
+
+// read reads the file; without one the document is empty.
+func (o *documentOptions) read(f *Factory) (v1alpha1.Cluster, error) {
+	if o.file == "" {
+		return v1alpha1.Cluster{}, nil
+	}
+	in, source, err := openDocument(f, o.file)
+	if err != nil {
+		return v1alpha1.Cluster{}, err
+	}
+	defer in.Close()
+	return config.Parse(in, source)
+}
+
+// complete fills in what settings and flags say, and the defaults.
+func (o *documentOptions) complete(f *Factory, doc v1alpha1.Cluster) (v1alpha1.Cluster, error) {
 	settings, err := f.settings.Overrides()
 	if err != nil {
 		return doc, err
@@ -132,14 +147,29 @@ func (o *documentOptions) resolve(f *Factory) (v1alpha1.Cluster, error) {
 	if err != nil {
 		return doc, fault.Wrap(fault.FileUnwritable, err, "cannot tell what the current directory is")
 	}
+	if o.living && o.file == "" {
+		settings = config.Overrides{} // they are about new clusters
+	}
 	o.apply(&doc)
-	in := config.Input{Document: &doc, Settings: settings, Flags: o.flags, Dir: dir, Catalogue: f.catalogue()}
+	in := config.Input{
+		Document: &doc, Settings: settings, Flags: o.flags, Dir: dir, Catalogue: f.catalogue(),
+		Warn: func(p config.Problem) { f.say("warning: %s: %s", p.Path, p.Message) },
+	}
+	if !o.living { // the proxies of a cluster that is there are its own
+		in.Environ = f.Getenv
+	}
 	if o.file != "" && o.file != "-" {
 		if in.DocumentDir, err = filepath.Abs(filepath.Dir(o.file)); err != nil {
 			return doc, fault.Wrap(fault.FileUnwritable, err, "cannot tell where the document is")
 		}
 	}
 	return config.Resolve(in)
+}
+
+// name returns the name of the cluster that a document as read, with flags and settings, is about.
+func (o *documentOptions) name(f *Factory, doc v1alpha1.Cluster) (string, error) {
+	settings, err := f.settings.Overrides()
+	return cmp.Or(o.flags.Name, doc.Name, doc.Cluster.Name, settings.Name, v1alpha1.DefaultName), err
 }
 
 // apply puts into the document what flags say that config.Overrides has no place for.

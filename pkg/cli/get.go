@@ -9,14 +9,25 @@ import (
 	"github.com/cove-k8s/cove/pkg/engine"
 )
 
-// newGetCmd is kind's get, for those who are used to it: names alone, one a line.
+// newGetCmd is kind's get: names alone, one a line; and what a cluster is by its document.
 func newGetCmd(f *Factory) *cobra.Command {
-	cmd := &cobra.Command{Use: "get", Short: "Get clusters, nodes or a kubeconfig, as kind has it", Hidden: true}
+	cmd := &cobra.Command{
+		Use: "get", Short: "Get clusters, nodes, a kubeconfig or a cluster's document", GroupID: groupOther,
+		Long: `Get what kind's users know: the names of clusters and of nodes, one a line, and a kubeconfig; and the
+document that a cluster follows. The same in full: "cove list", "cove node list", "cove kubeconfig get"
+and "cove config get".`,
+		Example: `  cove get clusters
+  cove get nodes --name dev
+  cove get kubeconfig dev > dev.kubeconfig
+  cove get config dev > dev.yaml`,
+	}
 	clusters := listCmd(f, nil, formatName, formatText, formatWide, formatJSON, formatYAML)
 	clusters.Use = "clusters"
 	kubeconfig := newKubeconfigGetCmd(f, runKubeconfigGet)
 	kubeconfig.Use = "kubeconfig [NAME]"
-	cmd.AddCommand(clusters, newGetNodesCmd(f, nil), kubeconfig)
+	document := newConfigGetCmd(f, nil)
+	document.Use, document.Example = "config [NAME]", "  cove get config dev > dev.yaml; $EDITOR dev.yaml; cove apply -f dev.yaml"
+	cmd.AddCommand(clusters, newGetNodesCmd(f, nil), kubeconfig, document)
 	return cmd
 }
 

@@ -89,9 +89,11 @@ func TestCreateOptions(t *testing.T) {
 			o.document.file, o.kubeconfig, o.dryRun, o.output = "-", "k", true, formatYAML
 			o.create = cluster.CreateOptions{Wait: cluster.WaitNone, Timeout: 90 * time.Second, Retain: true, KeepContext: true}
 		})},
+		{args: "create --cpus 1.5 --memory 2Gi", want: plain(func(o *createOptions) { o.document.flags = config.Overrides{CPUs: "1.5", Memory: "2Gi"} })},
 		{args: "create --wait 60s", want: plain(func(o *createOptions) { o.create.Timeout = time.Minute })},
 		{args: "create --wait 60s --timeout 1m", want: plain(func(o *createOptions) { o.create.Timeout = time.Minute })},
 		{args: "create --wait 0", want: plain(func(o *createOptions) { o.create.Wait = cluster.WaitNone })},
+		{args: "create --lock-timeout 3s", want: plain(func(o *createOptions) { o.create.LockTimeout = 3 * time.Second })},
 		{args: "create --no-kubeconfig -o json", want: plain(func(o *createOptions) { o.create.SkipKubeconfig, o.output = true, formatJSON })},
 		{args: "create -p 8080:80 --port 53/udp --mount /a:/b:ro --pod-subnet 10.1.0.0/16 --service-subnet 10.2.0.0/16 --api-port 6443", want: plain(func(o *createOptions) {
 			o.document = documentOptions{
@@ -129,6 +131,7 @@ func TestDeleteOptions(t *testing.T) {
 		{args: "delete clusters -A", want: all},
 		{args: "delete --all", want: all},
 		{args: "delete a --kubeconfig k -o json", want: deleteOptions{names: []string{"a"}, kubeconfig: "k", output: formatJSON}},
+		{args: "delete a --lock-timeout 3s", want: deleteOptions{names: []string{"a"}, delete: cluster.DeleteOptions{LockTimeout: 3 * time.Second}, output: formatText}},
 		{args: "delete a --all", err: "no name goes with it"},
 		{args: "delete --name a --all", err: "no name goes with it"},
 		{args: "delete a --name b", err: "names are given as arguments (a) and by --name (b)"},

@@ -55,7 +55,9 @@ bootstraps, and the cluster is handed over as a kubeconfig context.`,
 	root.SetHelpCommand(newHelpCmd())
 	root.SetHelpCommandGroupID(groupOther)
 	root.SetCompletionCommandGroupID(groupOther)
-	root.AddCommand(newCreateCmd(f, nil), newDeleteCmd(f, nil), newListCmd(f, nil), newStatusCmd(f, nil))
+	root.AddCommand(newCreateCmd(f, nil), newDeleteCmd(f, nil), newListCmd(f, nil), newStatusCmd(f, nil), newApplyCmd(f, nil),
+		newUpgradeCmd(f, nil), newNodeCmd(f))
+	root.AddCommand(newPowerCmds(f, nil)...)
 	root.AddCommand(newKubectlCmd(f, nil), newExecCmd(f, nil), newShellCmd(f, nil), newLogsCmd(f, nil), newImageCmd(f),
 		newAddonCmd(f), newProfileCmd(f), newKubeconfigCmd(f), newExportCmd(f, nil))
 	root.AddCommand(newDoctorCmd(f, nil), newBuildCmd(f), newConfigCmd(f))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -14,10 +13,8 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/cove-k8s/cove/pkg/cli"
 	"github.com/cove-k8s/cove/pkg/cluster/clustertest"
@@ -25,12 +22,11 @@ import (
 	"github.com/cove-k8s/cove/pkg/engine/enginetest"
 	"github.com/cove-k8s/cove/pkg/fault"
 	"github.com/cove-k8s/cove/pkg/image/build"
-	"github.com/cove-k8s/cove/pkg/kube"
 )
 
 // TestMain makes this test binary the cove command, and a tool for its engine, when a script calls it so.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"cove": cove, "engine": engineTool, "kube": kubeTool})
+	testscript.Main(m, map[string]func(){"cove": cove, "engine": engineTool, "kube": kubeTool, "locked": lockedTool})
 }
 
 func cove() {
@@ -44,7 +40,7 @@ func cove() {
 
 // Variables that say how the world of a script is, beside enginetest.EnvState. Without that one it is the real one.
 const (
-	envKube     = "FAKE_KUBE"     // calls of the API that fail: "WaitAPI", or that hang: "WaitWorkloads=hang"
+	envKube     = "FAKE_KUBE"     // calls of the API that fail: "WaitAPI", with a code: "Drain=DRAIN_FAILED", or that hang: "WaitReady=hang"
 	envEngine   = "FAKE_ENGINE"   // the code by which the engine cannot be used
 	envRegistry = "FAKE_REGISTRY" // "on": a registry tells the size of images
 	envBuild    = "FAKE_BUILD"    // the code by which builds of node images fail
@@ -79,8 +75,12 @@ func factory() (f *cli.Factory, save func()) {
 	for call := range strings.FieldsSeq(os.Getenv(envKube)) {
 		name, how, _ := strings.Cut(call, "=")
 		world.Fail[name] = errors.New("injected")
-		if how == "hang" {
+		switch how {
+		case "":
+		case "hang":
 			world.Fail[name] = &clustertest.HangError{}
+		default:
+			world.Fail[name] = fault.New(fault.Code(how), "injected")
 		}
 	}
 	var once sync.Once
@@ -132,7 +132,7 @@ func factory() (f *cli.Factory, save func()) {
 		if o.Compressed {
 			r.Compressed = 152_000_000
 		}
-		clustertest.AddNodeImage(fake, r.Tag, true)
+		clustertest.AddNodeImageOf(fake, r.Tag, r.KubernetesVersion, true)
 		return r, nil
 	}
 	f.BuildAddonImage = func(_ context.Context, _ build.Options, recipe string) (build.Result, error) {
@@ -156,152 +156,6 @@ func buildAddon(fake *enginetest.Fake, recipe string) (build.Result, error) {
 	}
 	fake.AddImage(engine.Image{Names: []string{tag}, Architecture: "amd64", Labels: map[string]string{build.LabelContent: content}}, nil)
 	return build.Result{Tag: tag, Content: content, Size: 50_000_000}, nil
-}
-
-// kubeTool is the script program `kube`: it looks into the objects of the clusters, and changes them as someone else would.
-//
-//	kube list                 print the references of all objects
-//	kube add FILE             put objects there, or change those of the same name, in the first cluster
-func kubeTool() {
-	fake, err := enginetest.Open(os.Getenv(enginetest.EnvState))
-	check(err)
-	world := clustertest.New(fake)
-	file := os.Getenv(envObjects)
-	check(world.Load(file))
-	apis := world.APIs()
-	if len(apis) == 0 {
-		check(errors.New("kube: no cluster has any object"))
-	}
-	switch os.Args[1] {
-	case "list":
-		for _, a := range apis {
-			for _, name := range a.Names() {
-				fmt.Println(name)
-			}
-		}
-	case "add":
-		data, err := os.ReadFile(os.Args[2])
-		check(err)
-		objs, err := kube.Decode(data)
-		check(err)
-		for _, o := range objs {
-			there, err := apis[0].Get(context.Background(), kube.RefOf(o))
-			check(err)
-			if there == nil {
-				apis[0].Add(o)
-				continue
-			}
-			delete(o.Object, "metadata") // labels stay
-			apis[0].Change(kube.RefOf(there), func(live *unstructured.Unstructured) { maps.Copy(live.Object, o.Object) })
-		}
-	default:
-		check(fmt.Errorf("kube: unknown command %q", os.Args[1]))
-	}
-	check(world.Save(file))
-}
-
-func check(err error) {
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(100)
-	}
-}
-
-// engineTool is the script program `engine`: it sets up the fake engine, and looks into it.
-//
-//	engine image NAME [own|kind|plain]        give it an image: a node image of cove's, of kind's layout, or no node image
-//	engine registry NAME                      make an image that can be pulled
-//	engine fail OPERATION CODE MESSAGE        let an operation fail: engine fail 'StartNode dev-worker' PORT_TAKEN 'in use'
-//	engine info KEY=VALUE...                  change what it says of itself
-//	engine port PORT                          take a port of its host
-//	engine network NAME | stop NODE | crash NODE
-//	engine left | operations                  print what there is of clusters, or what was done
-func engineTool() {
-	fake, err := enginetest.Open(os.Getenv(enginetest.EnvState))
-	check(err)
-	command, ok := engineCommands()[os.Args[1]]
-	if !ok {
-		check(fmt.Errorf("engine: unknown command %q", os.Args[1]))
-	}
-	check(command(context.Background(), fake, os.Args[2:]))
-	check(fake.Save(os.Getenv(enginetest.EnvState)))
-}
-
-// engineCommands are what the program can do.
-func engineCommands() map[string]func(context.Context, *enginetest.Fake, []string) error {
-	lines := func(words []string) error {
-		for _, w := range words {
-			fmt.Println(w)
-		}
-		return nil
-	}
-	return map[string]func(context.Context, *enginetest.Fake, []string) error{
-		"image": func(_ context.Context, fake *enginetest.Fake, args []string) error {
-			if kind := append(args, "own")[1]; kind == "plain" {
-				fake.AddImage(engine.Image{Names: args[:1]}, nil)
-			} else {
-				clustertest.AddNodeImage(fake, args[0], kind == "own")
-			}
-			return nil
-		},
-		"registry": func(_ context.Context, fake *enginetest.Fake, args []string) error {
-			fake.AddRegistryImage(engine.Image{Names: args, Size: 1_000_000_000})
-			return nil
-		},
-		"fail": func(_ context.Context, fake *enginetest.Fake, args []string) error {
-			fake.FailOn(args[0], fault.Code(args[1]), args[2])
-			return nil
-		},
-		"info": func(ctx context.Context, fake *enginetest.Fake, args []string) error {
-			info, err := fake.Info(ctx)
-			for _, a := range args {
-				err = errors.Join(err, setInfo(&info, a))
-			}
-			fake.SetInfo(info)
-			return err
-		},
-		"port": func(_ context.Context, fake *enginetest.Fake, args []string) error {
-			port, err := strconv.ParseUint(args[0], 10, 16)
-			fake.TakePort(engine.Port{HostIP: "127.0.0.1", HostPort: uint16(port), Protocol: "tcp"})
-			return err
-		},
-		"network": func(ctx context.Context, fake *enginetest.Fake, args []string) error {
-			_, err := fake.CreateNetwork(ctx, engine.NetworkSpec{Name: args[0], Cluster: "another", Run: "another"})
-			return err
-		},
-		"stop": func(ctx context.Context, fake *enginetest.Fake, args []string) error {
-			return fake.StopNode(ctx, args[0], time.Second)
-		},
-		"crash": func(_ context.Context, fake *enginetest.Fake, args []string) error {
-			return fake.Crash(args[0], 137, "out of memory")
-		},
-		"left": func(_ context.Context, fake *enginetest.Fake, _ []string) error {
-			return lines(clustertest.New(fake).Left())
-		},
-		"operations": func(_ context.Context, fake *enginetest.Fake, _ []string) error {
-			return lines(fake.Operations())
-		},
-	}
-}
-
-func setInfo(info *engine.Info, setting string) error {
-	key, value, _ := strings.Cut(setting, "=")
-	var err error
-	switch key {
-	case "version":
-		info.Version = value
-	case "cgroup-driver":
-		info.CgroupDriver = value
-	case "memory":
-		info.MemoryBytes, err = strconv.ParseInt(value, 10, 64)
-	case "kernel":
-		info.Kernel = value
-	case "host":
-		info.Host = value
-	default:
-		err = fmt.Errorf("engine: unknown setting %q", key)
-	}
-	return err
 }
 
 // TestScripts runs testdata/script/*.txtar. With COVE_UPDATE_SCRIPTS=1 it rewrites the files that `cmp` compares with.

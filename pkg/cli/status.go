@@ -39,15 +39,7 @@ func newStatusCmd(f *Factory, run func(context.Context, *statusOptions) error) *
 }
 
 func runStatus(ctx context.Context, f *Factory, o *statusOptions) error {
-	deps, err := f.deps(ctx, nil, "", true)
-	if err != nil {
-		return err
-	}
-	name, err := target(ctx, deps.Engine, o.name)
-	if err != nil {
-		return err
-	}
-	s, err := cluster.GetStatus(ctx, deps, name)
+	s, err := f.status(ctx, o.name)
 	if err != nil {
 		return err
 	}
@@ -55,6 +47,18 @@ func runStatus(ctx context.Context, f *Factory, o *statusOptions) error {
 		return writeObject(f.IO.Out, o.output, s)
 	}
 	return writeStatus(f, s, o.output == formatWide)
+}
+
+// status returns how the cluster of that name is; without a name, the one that is meant.
+func (f *Factory) status(ctx context.Context, name string) (cluster.Status, error) {
+	deps, err := f.deps(ctx, nil, "", true)
+	if err != nil {
+		return cluster.Status{}, err
+	}
+	if name, err = target(ctx, deps.Engine, name); err != nil {
+		return cluster.Status{}, err
+	}
+	return cluster.GetStatus(ctx, deps, name)
 }
 
 func writeStatus(f *Factory, s cluster.Status, wide bool) error {
@@ -72,26 +76,7 @@ func writeStatus(f *Factory, s cluster.Status, wide bool) error {
 		fmt.Fprintf(f.IO.Out, "%-12s%s\n", line[0], line[1])
 	}
 	fmt.Fprintln(f.IO.Out)
-	heading := []string{"NODE", "ROLE", "CONTAINER", "READY", "KUBELET", "ADDRESS"}
-	if wide {
-		heading = append(heading, "PODS", "IMAGE", "PORTS")
-	}
-	var rows [][]string
-	for _, n := range s.Nodes {
-		ready := "no"
-		switch {
-		case n.Ready:
-			ready = "yes"
-		case !s.APIUp:
-			ready = "-"
-		}
-		row := []string{n.Name, n.Role, string(n.Container), ready, orNone(n.KubeletVersion), orNone(n.IP)}
-		if wide {
-			row = append(row, orNone(n.PodCIDR), n.Image, orNone(strings.Join(n.Ports, ", ")))
-		}
-		rows = append(rows, row)
-	}
-	if err := writeTable(f.IO.Out, heading, rows); err != nil {
+	if err := writeNodes(f, s, wide); err != nil {
 		return err
 	}
 	if err := writeExtras(f, s); err != nil {

@@ -1,0 +1,78 @@
+package cli
+
+import (
+	"slices"
+	"strings"
+
+	kind "sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
+
+	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
+)
+
+// keep returns the document with what it leaves open of image, version, proxy and profile as the cluster has it: a newer cove has
+// newer defaults, and they are no wish of the user's.
+func (o *documentOptions) keep(doc v1alpha1.Cluster, current *v1alpha1.Cluster) v1alpha1.Cluster {
+	doc = *doc.DeepCopy()
+	if current == nil {
+		return doc
+	}
+	if o.flags.Image == "" && o.flags.KubernetesVersion == "" {
+		switch {
+		case doc.Image == "" && leavesOpen(doc.KubernetesVersion, current.KubernetesVersion):
+			doc.Image, doc.KubernetesVersion = current.Image, current.KubernetesVersion
+		case doc.Image == current.Image && leavesOpen(doc.KubernetesVersion, current.KubernetesVersion):
+			doc.KubernetesVersion = current.KubernetesVersion
+		}
+	}
+	if doc.Proxy == nil {
+		doc.Proxy = current.Proxy
+	}
+	if doc.Profile == "" && o.flags.Profile == "" {
+		doc.Profile = current.Profile
+	}
+	return doc
+}
+
+// leavesOpen reports whether a cluster of the version is what the document wants: it names none, that one, or its minor version
+// alone, of which newer coves know newer releases.
+func leavesOpen(wanted, version string) bool {
+	bare := strings.TrimPrefix(version, "v")
+	wanted = strings.TrimPrefix(wanted, "v")
+	return wanted == "" || wanted == bare || strings.Count(wanted, ".") == 1 && strings.HasPrefix(bare, wanted+".")
+}
+
+// refine returns the document of a cluster that is there, to be changed by flags alone. Ports and mounts that flags are about to add
+// are taken out, so that the same command can be given again.
+func (o *documentOptions) refine(current v1alpha1.Cluster) v1alpha1.Cluster {
+	if len(o.ports)+len(o.mounts) == 0 {
+		return current
+	}
+	doc, nodes := *current.DeepCopy(), current.Nodes()
+	first := slices.IndexFunc(nodes, func(n v1alpha1.Node) bool { return n.Role == string(kind.ControlPlaneRole) })
+	for i := range nodes {
+		n := &nodes[i]
+		if i == first { // which the flag is about
+			n.ExtraPortMappings = slices.DeleteFunc(n.ExtraPortMappings, func(p kind.PortMapping) bool {
+				return slices.ContainsFunc(o.ports, func(q kind.PortMapping) bool { return samePort(p, q) })
+			})
+		}
+		n.ExtraMounts = slices.DeleteFunc(n.ExtraMounts, func(m kind.Mount) bool {
+			return slices.ContainsFunc(o.mounts, func(q kind.Mount) bool { return m.ContainerPath == q.ContainerPath })
+		})
+	}
+	doc.SetNodes(nodes)
+	return doc
+}
+
+// samePort compares ports as they count, whatever is left to the defaults.
+func samePort(a, b kind.PortMapping) bool {
+	for _, p := range []*kind.PortMapping{&a, &b} {
+		if p.Protocol == "" {
+			p.Protocol = kind.PortMappingProtocolTCP
+		}
+		if p.ListenAddress == "" {
+			p.ListenAddress = "0.0.0.0"
+		}
+	}
+	return a == b
+}
