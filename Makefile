@@ -13,6 +13,8 @@ GOLANGCI      := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOTESTSUM     := gotest.tools/gotestsum@v1.13.0
 GOVULNCHECK   := golang.org/x/vuln/cmd/govulncheck@v1.8.0
 E2E_TIMEOUT   ?= 40m
+# What clusters are upgraded from.
+OLD_VERSION   := v1.35.4
 export CGO_ENABLED = 0
 
 .PHONY: help setup up down build cross image unit contract lint verify vuln e2e test fmt generate golden bench cover clean
@@ -63,6 +65,7 @@ vuln: ## Look for known vulnerabilities in what cove is linked with (needs the n
 
 e2e: setup build ## Run the end-to-end tests on real clusters
 	$(COVE) build node-image
+	$(COVE) build node-image --kubernetes-version $(OLD_VERSION)
 	$(COVE) build addon-images
 	@mkdir -p $(ARTIFACTS)
 	COVE_BIN=$(CURDIR)/$(COVE) E2E_REQUIRE=1 E2E_ARTIFACTS=$(ARTIFACTS) $(GO) run $(GOTESTSUM) --format testname --junitfile $(ARTIFACTS)/e2e.xml -- -count=1 -p 1 -tags e2e -timeout $(E2E_TIMEOUT) ./e2e/...

@@ -152,9 +152,15 @@ func (cl cluster) export(ctx context.Context) {
 // create makes a cluster with the node image and returns how long that took.
 func (c *cove) create(hint string, args ...string) cluster {
 	c.t.Helper()
+	return c.createOf(hint, nodeImage(), args...)
+}
+
+// createOf makes a cluster of that node image.
+func (c *cove) createOf(hint, image string, args ...string) cluster {
+	c.t.Helper()
 	cl := c.newName(hint)
 	begun := time.Now()
-	cl.run(append([]string{"create", cl.name, "--image", nodeImage()}, args...)...)
+	cl.run(append([]string{"create", cl.name, "--image", image}, args...)...)
 	c.t.Logf("cluster %s was usable after %.1f s", cl.name, time.Since(begun).Seconds())
 	return cl
 }

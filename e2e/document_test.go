@@ -123,7 +123,7 @@ func TestRefusals(t *testing.T) {
 			[]string{"extraPortMappings[0].containerPort", "networking.podSubnet"},
 		},
 		"TwoControlPlanes": {
-			"kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nnodes: [{role: control-plane}, {role: control-plane}]\n", "CONFIG_UNSUPPORTED", []string{"control"},
+			"kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nnodes: [{role: control-plane}, {role: control-plane}]\n", "CONFIG_INVALID", []string{"majority"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

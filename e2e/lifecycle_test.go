@@ -140,7 +140,7 @@ func testListed(cl cluster) {
 	}; !slices.Equal(nodes, want) {
 		cl.t.Errorf("status has nodes %q, want %q", nodes, want)
 	}
-	if got := cl.containers(cl.t.Context()); !slices.Equal(got, []string{cl.name + "-control-plane", cl.name + "-worker", cl.name + "-worker2"}) {
+	if got := cl.containers(cl.t.Context()); !slices.Equal(got, []string{cl.name + "-control-plane", cl.name + "-external-load-balancer", cl.name + "-worker", cl.name + "-worker2"}) {
 		cl.t.Errorf("the engine has containers %q", got)
 	}
 }

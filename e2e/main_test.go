@@ -23,6 +23,12 @@ import (
 // kubernetesVersion is what the default node image runs.
 const kubernetesVersion = "v1.36.3"
 
+// oldVersion is what oldImage runs, the node image that clusters are upgraded from.
+const (
+	oldVersion = "v1.35.4"
+	oldImage   = "cove-node:" + oldVersion
+)
+
 // place is where clusters run: an engine, and the network in which its published ports are.
 type place interface {
 	Command(ctx context.Context, name string, args ...string) *exec.Cmd

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/cove-k8s/cove/e2e/testbed"
 )
 
 // TestOverlay2 makes a cluster on an engine with the storage driver that most engines have.
@@ -76,11 +78,33 @@ func TestRestart(t *testing.T) {
 			return // what comes after would fail for the same reason
 		}
 	}
+	t.Run("StaysDown", func(t *testing.T) { stopped(cl.in(t), e) })
 	cl.apply(pod("Job", "read", `"mounttest", "--file_content=/data/kept"`, "data"))
 	cl.kubectl("wait", "--for=condition=Complete", "job/read", "--timeout=90s")
 	if out := cl.kubectl("logs", "job/read"); !strings.Contains(out, "mount-tester new file") {
 		t.Errorf("after the restarts the volume has %q", out)
 	}
+}
+
+// stopped stops the cluster, takes the engine down, and wants it to stay down until it is started.
+func stopped(cl cluster, e *testbed.Engine) {
+	cl.t.Helper()
+	cl.kubectl("create", "configmap", "before-stop")
+	cl.run("stop", cl.name)
+	if err := then(cl.t.Context(), e.Terminate, e.Resume); err != nil {
+		cl.t.Fatal(err)
+	}
+	if s := cl.status(); s.State != "stopped" {
+		cl.t.Errorf("a cluster that was stopped is %s after the engine was started anew", s.State)
+	}
+	cl.run("start", cl.name)
+	wantBack(cl, "before-stop")
+	cl.run("pause", cl.name)
+	if s := cl.status(); s.State != "paused" {
+		cl.t.Errorf("a cluster that was paused is %s", s.State)
+	}
+	cl.run("resume", cl.name)
+	wantBack(cl, "before-stop")
 }
 
 // then does one after the other.

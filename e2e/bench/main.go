@@ -35,6 +35,8 @@ func main() {
 type options struct {
 	rounds    int
 	sizes     []int // numbers of nodes
+	ha        bool
+	life      bool
 	cove      string
 	image     string
 	peerImage string
@@ -52,6 +54,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.SetOutput(stderr)
 	flags.IntVar(&o.rounds, "rounds", 3, "how often each tool has its turn")
 	flags.StringVar(&sizes, "nodes", "1,3", "numbers of nodes to compare; one of them is the control plane")
+	flags.BoolVar(&o.ha, "ha", false, "compare clusters of three control planes, too")
+	flags.BoolVar(&o.life, "life", false, "measure one cluster of cove's that grows, stops and starts")
 	flags.StringVar(&profiles, "profiles", "dev", "profiles to compare with minimal")
 	flags.StringVar(&addons, "addons", "local-path,metrics-server,metallb,traefik,kwok", "addons whose use to measure, each on top of minimal")
 	flags.StringVar(&o.cove, "cove", "bin/cove", "the cove binary")
@@ -114,37 +118,69 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if err := engine.Transfer(ctx, machineSocket(os.Getenv("DOCKER_HOST")), images...); err != nil {
 		return err
 	}
-	tools, err := prepare(ctx, engine, o)
+	report, err := measureAll(ctx, engine, o, say)
 	if err != nil {
 		return err
-	}
-	report := report{Engine: engineInfo{StorageDriver: o.storage}, Rounds: o.rounds, Image: o.image, PeerImage: o.peerImage}
-	if err := report.Engine.read(ctx, engine); err != nil {
-		return err
-	}
-	if report.Comparisons, err = compare(ctx, engine, o, tools, say); err != nil {
-		return err
-	}
-	if len(o.profiles)+len(o.addons) > 0 {
-		if report.Variants, err = measureVariants(ctx, engine, o, variants(o.profiles, o.addons), say); err != nil {
-			return err
-		}
 	}
 	return report.write(stdout, o.output)
 }
 
-// compare gives each tool its turn, round after round, for each number of nodes.
+// measureAll measures what the options ask for.
+func measureAll(ctx context.Context, engine *testbed.Engine, o options, say func(string, ...any)) (r report, err error) {
+	r = report{Engine: engineInfo{StorageDriver: o.storage}, Rounds: o.rounds, Image: o.image, PeerImage: o.peerImage}
+	if err := r.Engine.read(ctx, engine); err != nil {
+		return r, err
+	}
+	if o.ha {
+		if r.PeerBalancer, err = prepareBalancer(ctx, engine, o.image); err != nil {
+			return r, err
+		}
+	}
+	if len(o.clusters()) > 0 {
+		tools, err := prepare(ctx, engine, o)
+		if err != nil {
+			return r, err
+		}
+		if r.Comparisons, err = compare(ctx, engine, o, tools, say); err != nil {
+			return r, err
+		}
+		r.Ratios = aimedRatios(r.Comparisons)
+	}
+	if o.life {
+		if r.Life, err = measureLife(ctx, engine, o, say); err != nil {
+			return r, err
+		}
+	}
+	if len(o.profiles)+len(o.addons) > 0 {
+		r.Variants, err = measureVariants(ctx, engine, o, variants(o.profiles, o.addons), say)
+	}
+	return r, err
+}
+
+// clusters are what both tools make.
+func (o options) clusters() []size {
+	var list []size
+	for _, n := range o.sizes {
+		list = append(list, size{Nodes: n, ControlPlanes: 1})
+	}
+	if o.ha {
+		list = append(list, size{Nodes: 3, ControlPlanes: 3})
+	}
+	return list
+}
+
+// compare gives each tool its turn, round after round, for each size of cluster.
 func compare(ctx context.Context, engine *testbed.Engine, o options, tools []tool, say func(string, ...any)) ([]comparison, error) {
 	var list []comparison
-	for _, nodes := range o.sizes {
-		c := comparison{Nodes: nodes}
+	for _, size := range o.clusters() {
+		c := comparison{size: size}
 		for round := 1; round <= o.rounds; round++ {
 			for _, tool := range tools {
-				s, err := measure(ctx, engine, tool, nodes, o.idle)
+				s, err := measure(ctx, engine, tool, size, o.idle)
 				if err != nil {
-					return nil, fmt.Errorf("%s, %d nodes, round %d: %w", tool.name, nodes, round, err)
+					return nil, fmt.Errorf("%s, %s, round %d: %w", tool.name, size, round, err)
 				}
-				say("%d node(s), round %d of %d, %s: usable after %.1f s", nodes, round, o.rounds, tool.name, s.Usable)
+				say("%s, round %d of %d, %s: usable after %.1f s", size, round, o.rounds, tool.name, s.Usable)
 				c.add(tool.name, s)
 			}
 		}

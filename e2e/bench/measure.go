@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/cove-k8s/cove/e2e/testbed"
@@ -25,24 +26,23 @@ const (
 type sample struct {
 	API        float64 `json:"apiReadySeconds"`   // /readyz of the API server says ok
 	Ready      float64 `json:"nodesReadySeconds"` // every node is Ready
-	Usable     float64 `json:"usableSeconds"`     // and on every node DNS answers at 10.96.0.10
+	Usable     float64 `json:"usableSeconds"`     // and every API server is ready, and on every node DNS answers at 10.96.0.10
 	Returned   float64 `json:"returnedSeconds"`   // the tool's process has ended
-	CPUSeconds float64 `json:"cpuSeconds"`        // CPU time of all nodes until it was usable
+	CPUSeconds float64 `json:"cpuSeconds"`        // CPU time of all containers until it was usable
 	Delete     float64 `json:"deleteSeconds"`     // the deleting process, from start to end
-	MemoryMiB  float64 `json:"idleMemoryMiB"`     // of all nodes together, without page cache that can be dropped
-	CPUMilli   float64 `json:"idleMilliCPU"`      // thousandths of a CPU, all nodes together
+	MemoryMiB  float64 `json:"idleMemoryMiB"`     // of all containers together, without page cache that can be dropped
+	CPUMilli   float64 `json:"idleMilliCPU"`      // thousandths of a CPU, all containers together
 }
 
 // measure has the tool make a cluster, watches it from outside, and has it deleted.
-func measure(ctx context.Context, engine *testbed.Engine, t tool, nodes int, idle time.Duration) (s sample, err error) {
+func measure(ctx context.Context, engine *testbed.Engine, t tool, size size, idle time.Duration) (s sample, err error) {
 	cluster := "bench-" + t.name
-	names := nodeNames(cluster, nodes)
 	defer func() {
 		if err != nil { // with success it is gone
 			err = errors.Join(err, tidy(context.WithoutCancel(ctx), engine, t.remove(cluster)))
 		}
 	}()
-	args, err := t.create(cluster, nodes)
+	args, err := t.create(cluster, size)
 	if err != nil {
 		return s, err
 	}
@@ -59,7 +59,7 @@ func measure(ctx context.Context, engine *testbed.Engine, t tool, nodes int, idl
 			cancel()
 		}
 	}()
-	usage, err := watch(watchCtx, engine, names, begun, &s)
+	usage, err := watch(watchCtx, newProbe(engine, cluster, size), begun, &s)
 	if err != nil {
 		cancel()
 		<-created.done
@@ -72,7 +72,7 @@ func measure(ctx context.Context, engine *testbed.Engine, t tool, nodes int, idl
 		return s, created.err
 	}
 	s.Returned = created.ended.Sub(begun).Seconds()
-	if err := s.measureIdle(ctx, engine, names, usable.Add(idle)); err != nil {
+	if err := s.measureIdle(ctx, engine, usable.Add(idle)); err != nil {
 		return s, err
 	}
 	begun = time.Now()
@@ -82,23 +82,22 @@ func measure(ctx context.Context, engine *testbed.Engine, t tool, nodes int, idl
 	}
 	<-removed.done
 	s.Delete = removed.ended.Sub(begun).Seconds()
-	return s, errors.Join(removed.err, gone(ctx, engine, names))
+	return s, errors.Join(removed.err, gone(ctx, engine))
 }
 
-// watch waits for the stages one after the other, and returns what the nodes had used by then.
-func watch(ctx context.Context, engine *testbed.Engine, names []string, begun time.Time, s *sample) (usage, error) {
-	p := &probe{engine: engine, names: names}
+// watch waits for the stages one after the other, and returns what the cluster had used by then.
+func watch(ctx context.Context, p *probe, begun time.Time, s *sample) (usage, error) {
 	for _, stage := range []struct {
 		what  string
 		check func(context.Context) error
 		at    *float64
-	}{{"API server", p.api, &s.API}, {"nodes", p.nodes, &s.Ready}, {"DNS", p.dns, &s.Usable}} {
+	}{{"API server", p.api, &s.API}, {"nodes", p.nodes, &s.Ready}, {"DNS", p.usable, &s.Usable}} {
 		if err := poll(ctx, stage.check); err != nil {
 			return usage{}, fmt.Errorf("waiting for %s: %w", stage.what, err)
 		}
 		*stage.at = time.Since(begun).Seconds()
 	}
-	return read(ctx, engine, names)
+	return read(ctx, p.engine)
 }
 
 // poll calls check until it succeeds.
@@ -119,18 +118,18 @@ func poll(ctx context.Context, check func(context.Context) error) error {
 }
 
 // measureIdle waits until the time, and measures the CPU over the window before it.
-func (s *sample) measureIdle(ctx context.Context, engine *testbed.Engine, names []string, end time.Time) error {
+func (s *sample) measureIdle(ctx context.Context, engine *testbed.Engine, end time.Time) error {
 	if err := waitUntil(ctx, end.Add(-cpuWindow)); err != nil {
 		return err
 	}
-	first, err := read(ctx, engine, names)
+	first, err := read(ctx, engine)
 	if err != nil {
 		return err
 	}
 	if err := waitUntil(ctx, end); err != nil {
 		return err
 	}
-	last, err := read(ctx, engine, names)
+	last, err := read(ctx, engine)
 	if err != nil {
 		return err
 	}
@@ -196,11 +195,10 @@ func tidy(ctx context.Context, engine *testbed.Engine, args []string) error {
 }
 
 // gone wants a deleted cluster's containers not to be there.
-func gone(ctx context.Context, engine *testbed.Engine, names []string) error {
-	for _, name := range names {
-		if _, err := inspect(ctx, engine, name); err == nil {
-			return fmt.Errorf("container %s is still there after the delete", name)
-		}
+func gone(ctx context.Context, engine *testbed.Engine) error {
+	left, err := containers(ctx, engine, "?all=1")
+	if len(left) > 0 {
+		return fmt.Errorf("containers %s are still there after the delete", strings.Join(left, ", "))
 	}
-	return nil
+	return err
 }

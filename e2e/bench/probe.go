@@ -30,10 +30,15 @@ const probeTimeout = 2 * time.Second
 // in what is seen, and no process has to be started in a node.
 type probe struct {
 	engine *testbed.Engine
-	names  []string // of the containers, the control plane first
+	size   size
+	names  []string // of the nodes' containers, the control planes first
 
-	pids   []int // of the nodes' first processes, as far as they are known
-	client *http.Client
+	pids    []int // of the nodes' first processes, as far as they are known
+	clients map[int]*http.Client
+}
+
+func newProbe(engine *testbed.Engine, cluster string, size size) *probe {
+	return &probe{engine: engine, size: size, names: nodeNames(cluster, size), clients: map[int]*http.Client{}}
 }
 
 // pid returns the first process of a node.
@@ -62,14 +67,14 @@ func (p *probe) dial(ctx context.Context, node int, network, address string) (ne
 	return testbed.DialIn(ctx, path.Join("/proc", strconv.Itoa(pid), "ns/net"), network, address)
 }
 
-// get asks the API server, which listens in the control plane, with the credentials that kubeadm left there.
-func (p *probe) get(ctx context.Context, path string, out any) error {
-	if p.client == nil {
-		client, err := p.connect(ctx)
+// get asks the API server that listens in a control plane, with the credentials that kubeadm left in the first one.
+func (p *probe) get(ctx context.Context, node int, path string, out any) error {
+	if p.clients[node] == nil {
+		client, err := p.connect(ctx, node)
 		if err != nil {
 			return err
 		}
-		p.client = client
+		p.clients[node] = client
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
@@ -77,7 +82,7 @@ func (p *probe) get(ctx context.Context, path string, out any) error {
 	if err != nil {
 		return err
 	}
-	resp, err := p.client.Do(req)
+	resp, err := p.clients[node].Do(req)
 	if err != nil {
 		return err
 	}
@@ -92,7 +97,7 @@ func (p *probe) get(ctx context.Context, path string, out any) error {
 }
 
 // connect makes a client with the administrator's certificate, which works from the API server's first second.
-func (p *probe) connect(ctx context.Context) (*http.Client, error) {
+func (p *probe) connect(ctx context.Context, node int) (*http.Client, error) {
 	pid, err := p.pid(ctx, 0)
 	if err != nil {
 		return nil, err
@@ -107,14 +112,14 @@ func (p *probe) connect(ctx context.Context) (*http.Client, error) {
 	}
 	return &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			return p.dial(ctx, 0, network, address)
+			return p.dial(ctx, node, network, address)
 		},
 		TLSClientConfig: &tls.Config{Certificates: []tls.Certificate{cert}, InsecureSkipVerify: true}, //nolint:gosec // it is the node that was entered
 	}}, nil
 }
 
-// api succeeds when the API server says that it is ready.
-func (p *probe) api(ctx context.Context) error { return p.get(ctx, "/readyz", nil) }
+// api succeeds when the first API server says that it is ready.
+func (p *probe) api(ctx context.Context) error { return p.get(ctx, 0, "/readyz", nil) }
 
 // nodes succeeds when every node is Ready.
 func (p *probe) nodes(ctx context.Context) error {
@@ -125,7 +130,7 @@ func (p *probe) nodes(ctx context.Context) error {
 			}
 		}
 	}
-	if err := p.get(ctx, "/api/v1/nodes", &list); err != nil {
+	if err := p.get(ctx, 0, "/api/v1/nodes", &list); err != nil {
 		return err
 	}
 	ready := 0
@@ -140,6 +145,16 @@ func (p *probe) nodes(ctx context.Context) error {
 		return fmt.Errorf("%d of %d nodes are Ready", ready, len(p.names))
 	}
 	return nil
+}
+
+// usable succeeds when the other API servers are ready, too, and DNS answers.
+func (p *probe) usable(ctx context.Context) error {
+	for node := 1; node < p.size.ControlPlanes; node++ {
+		if err := p.get(ctx, node, "/readyz", nil); err != nil {
+			return fmt.Errorf("on %s: %w", p.names[node], err)
+		}
+	}
+	return p.dns(ctx)
 }
 
 // dns succeeds when the cluster's DNS answers on every node.

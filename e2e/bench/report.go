@@ -15,12 +15,16 @@ import (
 
 // report is the result, as JSON has it.
 type report struct {
-	Engine      engineInfo   `json:"engine"`
-	Image       string       `json:"image"`
-	PeerImage   string       `json:"peerImage"`
-	Rounds      int          `json:"rounds"`
-	Comparisons []comparison `json:"comparisons"`
-	Variants    []variant    `json:"variants,omitempty"`
+	Engine    engineInfo `json:"engine"`
+	Image     string     `json:"image"`
+	PeerImage string     `json:"peerImage"`
+	// PeerBalancer is what kind's clusters with several control planes have before them.
+	PeerBalancer string       `json:"peerBalancer,omitempty"`
+	Rounds       int          `json:"rounds"`
+	Comparisons  []comparison `json:"comparisons"`
+	Ratios       []aimedRatio `json:"ratios,omitempty"`
+	Life         *life        `json:"life,omitempty"`
+	Variants     []variant    `json:"variants,omitempty"`
 }
 
 // engineInfo is where it was measured.
@@ -45,9 +49,9 @@ func (i *engineInfo) read(ctx context.Context, engine *testbed.Engine) error {
 
 // comparison is of clusters of one size.
 type comparison struct {
-	Nodes int      `json:"nodes"`
-	Cove  []sample `json:"cove"`
-	Kind  []sample `json:"kind"`
+	size
+	Cove []sample `json:"cove"`
+	Kind []sample `json:"kind"`
 
 	CoveMedian sample `json:"coveMedian"`
 	KindMedian sample `json:"kindMedian"`
@@ -62,14 +66,14 @@ func (c *comparison) add(tool string, s sample) {
 	}
 }
 
-// figure is a column of the table: a name, and the field of a sample.
-type figure struct {
+// figure is a row of a table: a name, and the field of a sample.
+type figure[S any] struct {
 	name, unit string
-	of         func(*sample) *float64
+	of         func(*S) *float64
 }
 
-func figures() []figure {
-	return []figure{
+func figures() []figure[sample] {
+	return []figure[sample]{
 		{"API ready", "s", func(s *sample) *float64 { return &s.API }},
 		{"nodes Ready", "s", func(s *sample) *float64 { return &s.Ready }},
 		{"usable", "s", func(s *sample) *float64 { return &s.Usable }},
@@ -94,7 +98,7 @@ func (c comparison) summarize() comparison {
 }
 
 // median returns the middle of the samples' figures; of an even number of them, the mean of the two in the middle.
-func median(samples []sample, of func(*sample) *float64) float64 {
+func median[S any](samples []S, of func(*S) *float64) float64 {
 	if len(samples) == 0 {
 		return 0
 	}
@@ -129,7 +133,10 @@ func (r report) table(w io.Writer) error {
 	fmt.Fprintf(w, "Docker %s, %s, cgroup v%s, %d CPUs; medians of %d rounds; cove runs %s, kind 0.33.0 runs %s\n",
 		r.Engine.Version, r.Engine.StorageDriver, r.Engine.CgroupVersion, r.Engine.CPUs, r.Rounds, r.Image, r.PeerImage)
 	for _, c := range r.Comparisons {
-		fmt.Fprintf(w, "\n%d node(s)\n", c.Nodes)
+		fmt.Fprintf(w, "\n%s\n", c.size)
+		if c.ControlPlanes > 1 {
+			fmt.Fprintf(w, "kind's load balancer: %s\n", r.PeerBalancer)
+		}
 		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 		fmt.Fprintln(t, "\tcove\tkind\tcove/kind\t")
 		for _, f := range figures() {
@@ -138,6 +145,12 @@ func (r report) table(w io.Writer) error {
 		if err := t.Flush(); err != nil {
 			return err
 		}
+	}
+	if err := writeRatios(w, r.Ratios); err != nil {
+		return err
+	}
+	if err := r.Life.write(w); err != nil {
+		return err
 	}
 	return writeVariants(w, r.Variants)
 }

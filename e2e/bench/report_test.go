@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,7 +18,7 @@ import (
 
 // TestReport wants medians, ratios and the table of known samples.
 func TestReport(t *testing.T) {
-	c := comparison{Nodes: 3}
+	c := comparison{size: size{3, 1}}
 	for i, usable := range []float64{9, 7, 8} { // the median of an odd number is the one in the middle
 		c.add("cove", sample{API: 4, Ready: 5, Usable: usable, Returned: 8, CPUSeconds: 3.5, Delete: 0.5, MemoryMiB: 400 + float64(i), CPUMilli: 50})
 	}
@@ -27,9 +29,16 @@ func TestReport(t *testing.T) {
 	if c.CoveMedian.Usable != 8 || c.KindMedian.Usable != 40 || c.Ratio.Usable != 0.2 {
 		t.Errorf("usable: medians %v and %v, ratio %v", c.CoveMedian.Usable, c.KindMedian.Usable, c.Ratio.Usable)
 	}
-	wantForms(t, report{Engine: engineInfo{"20.10.24", "overlay2", "1", 2, 1 << 30}, Image: "cove-node:v1", PeerImage: "kindest/node:v1", Rounds: 3, Comparisons: []comparison{c}, Variants: []variant{
-		{Name: "minimal", Median: sample{Returned: 8, MemoryMiB: 400, CPUMilli: 50}}, {Name: "dev", Median: sample{Returned: 10, MemoryMiB: 450, CPUMilli: 60}},
-	}})
+	one := comparison{size: size{1, 1}, CoveMedian: sample{Usable: 6.4}, KindMedian: sample{Usable: 32}}
+	ha := comparison{size: size{3, 3}, CoveMedian: sample{Usable: 30}, KindMedian: sample{Usable: 120}, Ratio: sample{Usable: 0.25}}
+	wantForms(t, report{
+		Engine: engineInfo{"20.10.24", "overlay2", "1", 2, 1 << 30}, Image: "cove-node:v1", PeerImage: "kindest/node:v1", PeerBalancer: "haproxy",
+		Rounds: 3, Comparisons: []comparison{c, ha}, Ratios: aimedRatios([]comparison{one, c, ha}), Life: knownLife(),
+		Variants: []variant{
+			{Name: "minimal", Median: sample{Returned: 8, MemoryMiB: 400, CPUMilli: 50}},
+			{Name: "dev", Median: sample{Returned: 10, MemoryMiB: 450, CPUMilli: 60}},
+		},
+	})
 }
 
 // wantForms wants the report as the golden table, and as JSON.
@@ -60,8 +69,54 @@ func wantForms(t *testing.T, r report) {
 	if err := json.Unmarshal(out.Bytes(), &back); err != nil {
 		t.Fatal(err)
 	}
-	if len(back.Comparisons) != 1 || len(back.Comparisons[0].Cove) != 3 || back.Comparisons[0].Ratio.Usable != 0.2 {
+	if !reflect.DeepEqual(back, r) {
 		t.Errorf("as JSON the report is %s", out.String())
+	}
+}
+
+// knownLife is the life whose table is golden.
+func knownLife() *life {
+	return summarizeLife([]lifeSample{
+		{Create: 8, Worker: 4, Several: 1, Stop: 3, Start: 9},
+		{Create: 10, Worker: 2, Several: 3, Stop: 1, Start: 7},
+	})
+}
+
+// TestLife wants medians, and their parts of create's.
+func TestLife(t *testing.T) {
+	l := knownLife()
+	if want := (lifeSample{9, 3, 2, 2, 8}); l.Median != want {
+		t.Errorf("the medians are %+v, want %+v", l.Median, want)
+	}
+	if l.OfCreate.Create != 1 || l.OfCreate.Worker != 3.0/9 || l.OfCreate.Start != 8.0/9 {
+		t.Errorf("of create: %+v", l.OfCreate)
+	}
+	if err := (*life)(nil).write(&bytes.Buffer{}); err != nil {
+		t.Errorf("a life that was not measured: %v", err)
+	}
+}
+
+// TestAimedRatios wants the ratios of what was measured, and no others.
+func TestAimedRatios(t *testing.T) {
+	one, three, ha := comparison{size: size{1, 1}}, comparison{size: size{3, 1}}, comparison{size: size{3, 3}}
+	for _, test := range []struct {
+		list []comparison
+		want int
+	}{
+		{nil, 0},
+		{[]comparison{one}, 0},
+		{[]comparison{three}, 1}, // its delete
+		{[]comparison{three, one}, 2},
+		{[]comparison{ha}, 1},
+		{[]comparison{one, ha}, 1},
+	} {
+		if got := aimedRatios(test.list); len(got) != test.want {
+			t.Errorf("%v: %v, want %d", test.list, got, test.want)
+		}
+	}
+	var out bytes.Buffer
+	if err := writeRatios(&out, nil); err != nil || out.Len() > 0 {
+		t.Errorf("no ratios are written as %q, %v", out.String(), err)
 	}
 }
 
@@ -88,23 +143,54 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// TestClusters wants the cluster of three control planes last, and only where it is asked for.
+func TestClusters(t *testing.T) {
+	for _, test := range []struct {
+		args string
+		want []size
+	}{
+		{"--nodes=1,3", []size{{1, 1}, {3, 1}}},
+		{"--nodes=1 --ha", []size{{1, 1}, {3, 3}}},
+		{"--nodes= --life", nil},
+	} {
+		o, err := parse(strings.Fields(test.args), &bytes.Buffer{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := o.clusters(); !slices.Equal(got, test.want) {
+			t.Errorf("%s: %v, want %v", test.args, got, test.want)
+		}
+	}
+}
+
 // TestNodeNames wants the names that both tools give their containers.
 func TestNodeNames(t *testing.T) {
-	got := strings.Join(nodeNames("x", 4), " ")
-	if want := "x-control-plane x-worker x-worker2 x-worker3"; got != want {
-		t.Errorf("%s, want %s", got, want)
+	for _, test := range []struct {
+		size size
+		want string
+	}{
+		{size{4, 1}, "x-control-plane x-worker x-worker2 x-worker3"},
+		{size{3, 3}, "x-control-plane x-control-plane2 x-control-plane3"},
+		{size{0, 1}, ""},
+	} {
+		if got := strings.Join(nodeNames("x", test.size), " "); got != test.want {
+			t.Errorf("%v: %s, want %s", test.size, got, test.want)
+		}
 	}
 }
 
 // TestKindConfig wants the patches to depend on whose image it is.
 func TestKindConfig(t *testing.T) {
-	ours := facts{EtcdTag: "3.6.10-0", CoreDNSTag: "v1.15.0"}.kindConfig(3)
+	ours := facts{EtcdTag: "3.6.10-0", CoreDNSTag: "v1.15.0"}.kindConfig(size{3, 1})
 	if !strings.Contains(ours, `imageTag: "3.6.10-0"`) || strings.Contains(ours, "containerdConfigPatches") || strings.Count(ours, "- role: worker") != 2 {
 		t.Errorf("for an image of cove's:\n%s", ours)
 	}
-	theirs := facts{}.kindConfig(1)
+	theirs := facts{}.kindConfig(size{1, 1})
 	if strings.Contains(theirs, "imageTag") || !strings.Contains(theirs, "restrict_oom_score_adj") || strings.Contains(theirs, "worker") {
 		t.Errorf("for another image:\n%s", theirs)
+	}
+	if ha := (facts{}).kindConfig(size{3, 3}); strings.Count(ha, "- role: control-plane") != 3 || strings.Contains(ha, "worker") {
+		t.Errorf("with three control planes:\n%s", ha)
 	}
 }
 

@@ -14,12 +14,25 @@ import (
 	"github.com/cove-k8s/cove/e2e/testbed"
 )
 
-// tool is a launcher of clusters. Both name the containers of a cluster's nodes NAME-control-plane, NAME-worker,
-// NAME-worker2 and so on.
+// size is how many nodes a cluster has, and how many of them are control planes.
+type size struct {
+	Nodes         int `json:"nodes"`
+	ControlPlanes int `json:"controlPlanes"`
+}
+
+func (s size) String() string {
+	if s.ControlPlanes > 1 {
+		return fmt.Sprintf("%d nodes, %d of them control planes", s.Nodes, s.ControlPlanes)
+	}
+	return fmt.Sprintf("%d node(s)", s.Nodes)
+}
+
+// tool is a launcher of clusters. Both name the containers of a cluster's nodes NAME-control-plane, NAME-control-plane2,
+// NAME-worker, NAME-worker2 and so on.
 type tool struct {
 	name string
-	// create and remove are the command lines for a cluster of so many nodes.
-	create func(cluster string, nodes int) ([]string, error)
+	// create and remove are the command lines for a cluster of this size.
+	create func(cluster string, size size) ([]string, error)
 	remove func(cluster string) []string
 }
 
@@ -37,21 +50,27 @@ func prepare(ctx context.Context, engine *testbed.Engine, o options) ([]tool, er
 	return []tool{
 		{
 			name: "cove",
-			create: func(cluster string, nodes int) ([]string, error) {
-				return []string{o.cove, "create", cluster, "--image", o.image, "--profile", "ci", "--workers", fmt.Sprint(nodes - 1)}, nil
+			create: func(cluster string, size size) ([]string, error) {
+				return append(coveCreate(o, cluster),
+					"--control-planes", fmt.Sprint(size.ControlPlanes), "--workers", fmt.Sprint(size.Nodes-size.ControlPlanes)), nil
 			},
 			remove: func(cluster string) []string { return []string{o.cove, "delete", cluster} },
 		},
 		{
 			name: "kind",
-			create: func(cluster string, nodes int) ([]string, error) {
+			create: func(cluster string, size size) ([]string, error) {
 				config := filepath.Join(dir, cluster+".yaml")
-				err := os.WriteFile(config, []byte(facts.kindConfig(nodes)), 0o600)
+				err := os.WriteFile(config, []byte(facts.kindConfig(size)), 0o600)
 				return []string{kind, "create", "cluster", "--name", cluster, "--image", o.peerImage, "--config", config}, err
 			},
 			remove: func(cluster string) []string { return []string{kind, "delete", "cluster", "--name", cluster} },
 		},
 	}, nil
+}
+
+// coveCreate is the command line for what compares with kind's cluster of one node.
+func coveCreate(o options, cluster string) []string {
+	return []string{o.cove, "create", cluster, "--image", o.image, "--profile", "ci"}
 }
 
 // facts is what an image of cove's says of itself; images of others say nothing.
@@ -78,7 +97,7 @@ func readFacts(ctx context.Context, engine *testbed.Engine, image string) (facts
 
 // kindConfig is the least that kind needs to run the image: on cgroup v1, and without CAP_SYS_RESOURCE, the kubelet has
 // to be told; and kubeadm, which etcd and CoreDNS there are in an image of cove's.
-func (f facts) kindConfig(nodes int) string {
+func (f facts) kindConfig(size size) string {
 	var b strings.Builder
 	b.WriteString("kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nkubeadmConfigPatches:\n" +
 		"- |\n  kind: KubeletConfiguration\n  failCgroupV1: false\n  featureGates: {KubeletInUserNamespace: true}\n")
@@ -87,17 +106,21 @@ func (f facts) kindConfig(nodes int) string {
 	} else {
 		b.WriteString("containerdConfigPatches:\n- |\n  [plugins.\"io.containerd.grpc.v1.cri\"]\n    restrict_oom_score_adj = true\n")
 	}
-	b.WriteString("nodes:\n- role: control-plane\n" + strings.Repeat("- role: worker\n", nodes-1))
+	b.WriteString("nodes:\n" + strings.Repeat("- role: control-plane\n", size.ControlPlanes) +
+		strings.Repeat("- role: worker\n", size.Nodes-size.ControlPlanes))
 	return b.String()
 }
 
 // nodeNames are the names of a cluster's containers.
-func nodeNames(cluster string, nodes int) []string {
-	names := []string{cluster + "-control-plane"}
-	for i := 1; i < nodes; i++ {
-		name := cluster + "-worker"
-		if i > 1 {
-			name += fmt.Sprint(i)
+func nodeNames(cluster string, size size) []string {
+	names := make([]string, 0, size.Nodes)
+	for i := range size.Nodes {
+		name, number := cluster+"-control-plane", i+1
+		if i >= size.ControlPlanes {
+			name, number = cluster+"-worker", i-size.ControlPlanes+1
+		}
+		if number > 1 {
+			name += fmt.Sprint(number)
 		}
 		names = append(names, name)
 	}

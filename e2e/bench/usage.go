@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/cove-k8s/cove/e2e/testbed"
@@ -29,9 +30,29 @@ type usage struct {
 	memory uint64        // bytes
 }
 
-// read asks the engine what the containers use.
-func read(ctx context.Context, engine *testbed.Engine, names []string) (usage, error) {
+// containers returns the names of the engine's containers: those of the one cluster that is there at a time, and those
+// of its load balancer among them.
+func containers(ctx context.Context, engine *testbed.Engine, query string) ([]string, error) {
+	var list []struct{ Names []string }
+	if err := engine.Get(ctx, "/containers/json"+query, &list); err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, c := range list {
+		for _, name := range c.Names {
+			names = append(names, strings.TrimPrefix(name, "/"))
+		}
+	}
+	return names, nil
+}
+
+// read asks the engine what the containers that run use.
+func read(ctx context.Context, engine *testbed.Engine) (usage, error) {
 	var u usage
+	names, err := containers(ctx, engine, "")
+	if err != nil {
+		return u, err
+	}
 	for _, name := range names {
 		var s stats
 		if err := engine.Get(ctx, "/containers/"+name+"/stats?stream=false&one-shot=true", &s); err != nil {

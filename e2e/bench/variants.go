@@ -47,12 +47,12 @@ func measureVariants(ctx context.Context, engine *testbed.Engine, o options, lis
 			v := &list[i]
 			t := tool{
 				name: "cove",
-				create: func(cluster string, _ int) ([]string, error) {
+				create: func(cluster string, _ size) ([]string, error) {
 					return append([]string{o.cove, "create", cluster, "--image", o.image}, v.Args...), nil
 				},
 				remove: func(cluster string) []string { return []string{o.cove, "delete", cluster} },
 			}
-			s, err := measure(ctx, engine, t, 1, o.idle)
+			s, err := measure(ctx, engine, t, size{1, 1}, o.idle)
 			if err != nil {
 				return nil, fmt.Errorf("%s, round %d: %w", v.Name, round, err)
 			}
