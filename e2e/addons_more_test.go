@@ -39,7 +39,7 @@ func write(t *testing.T, files map[string]string) string {
 // testOwn enables a folder of manifests and a chart of the user's own, upgrades by applying again, and disables them.
 func testOwn(cl cluster) {
 	t := cl.t
-	before := cl.snapshot()
+	before := cl.atRest()
 	settings := "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: %s, namespace: default}\ndata: {color: red}\n"
 	dir := write(t, map[string]string{
 		"mine/a.yaml":             fmt.Sprintf(settings, "mine-a"),

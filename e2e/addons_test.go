@@ -221,9 +221,19 @@ spec:
 // snapshot lists what is there in all namespaces: kubectl's all, definitions of kinds, and who may do what.
 func (cl cluster) snapshot() []string {
 	names := strings.Fields(cl.kubectl("get", "all,crd,namespace,clusterrole,clusterrolebinding,apiservice", "-A", "-o", "name"))
-	names = slices.DeleteFunc(names, func(n string) bool { return strings.HasPrefix(n, "pod/shop-") }) // one may be on its way out
 	slices.Sort(names)
 	return names
+}
+
+// atRest is the snapshot of a cluster of which no pod is on its way out any more, as a rollout or a scale down leaves one behind.
+func (cl cluster) atRest() []string {
+	eventually(cl.t, 2*time.Minute, "no pod is being deleted", func(context.Context) error {
+		if leaving := cl.kubectl("get", "pods", "-A", "-o", `jsonpath={.items[?(@.metadata.deletionTimestamp)].metadata.name}`); leaving != "" {
+			return fmt.Errorf("on their way out: %s", leaving)
+		}
+		return nil
+	})
+	return cl.snapshot()
 }
 
 // difference lists what two snapshots do not share.
@@ -245,7 +255,7 @@ func difference(a, b []string) []string {
 // testTraefik enables the addon, reaches a pod by Ingress, Gateway and TLS, and disables it without a trace.
 func testTraefik(cl cluster) {
 	t := cl.t
-	before := cl.snapshot()
+	before := cl.atRest()
 	cl.run("addon", "enable", "traefik", "--name", cl.name)
 	cl.apply(`
 apiVersion: networking.k8s.io/v1
