@@ -60,10 +60,13 @@ func initControlPlane(n v1alpha1.Node) func(context.Context, *Context) error {
 	}
 }
 
-// joinNode returns the step that runs kubeadm join once the first control plane has all that a join reads. Control planes join
+// joinNode returns the step that brings a node to a cluster that another one begins: by kubeadm join once the first control plane has all that a join reads. Control planes join
 // together: etcd takes in one member after the other, and kubeadm waits for its turn.
 func joinNode(n v1alpha1.Node) func(context.Context, *Context) error {
 	return func(ctx context.Context, rc *Context) error {
+		if rc.founds(n.Name) {
+			return startFounder(ctx, rc, n)
+		}
 		reporter(ctx).Waiting("the control plane")
 		if err := await(ctx, rc.apiUp); err != nil {
 			return err
@@ -208,6 +211,9 @@ func waitAPI(ctx context.Context, rc *Context) error {
 		return fault.Wrap(fault.APITimeout, err, "the API server of cluster %s does not answer", rc.Name())
 	}
 	rc.kube = client
+	if err := registerFounders(ctx, rc); err != nil {
+		return err
+	}
 	close(rc.apiUp)
 	return nil
 }

@@ -83,6 +83,7 @@ type Context struct {
 
 	images        map[string]nodeImage // by node name
 	first         string               // the control plane that the cluster is bootstrapped on
+	founders      []string             // the control planes that a new cluster starts with at once, the first among them; nil: one starts, and others join
 	places        map[string]place     // of all nodes, by name
 	publisher     string               // the node that publishes the API where there is no load balancer
 	balanced      bool                 // a load balancer stands before the API

@@ -86,6 +86,9 @@ func PlanCreate(doc v1alpha1.Cluster, addons []addon.Instance, o CreateOptions) 
 		step{"kubelet", "Let the kubelet renew its certificate", finalizeKubelet},
 		step{"token", "Remove the token to join by", dropToken},
 	}}
+	if len(controlPlanes(nodes)) > 1 {
+		handover.Steps = append(handover.Steps, step{"etcd", "Let later control planes join etcd", forgetFounders})
+	}
 	if !o.SkipKubeconfig {
 		handover.Steps = append(handover.Steps, undoableStep{
 			step{"kubeconfig", "Write context " + ContextName(doc.Name) + " to the kubeconfig", mergeKubeconfig}, removeKubeconfig,

@@ -31,7 +31,7 @@ func earlyFiles(ctx context.Context, rc *Context, n v1alpha1.Node) ([]engine.Fil
 	if n.Role == engine.RoleControlPlane {
 		files = append(files, rc.sharedKeys...)
 	}
-	if n.Name != rc.first {
+	if n.Name != rc.first && !rc.founds(n.Name) {
 		server := fmt.Sprintf("https://%s:%d", endpointName(rc.Name()), apiServerPort)
 		files = append(files, engine.File{Path: discoveryConf, Mode: 0o644, Data: kubeadm.Discovery(server, rc.ca.CertPEM())})
 	}
@@ -113,9 +113,13 @@ func kubeadmFiles(ctx context.Context, rc *Context, n v1alpha1.Node) ([]engine.F
 		return nil, err
 	}
 	c, k := kubeadmCluster(rc, version, rc.images[n.Name]), kubeadmNode(rc, n)
-	if n.Name == rc.first {
+	switch {
+	case n.Name == rc.first:
 		data, err := kubeadm.InitConfig(c, k)
 		rc.initConfig = data
+		return []engine.File{{Path: kubeadmConf, Mode: 0o600, Data: data}}, err
+	case rc.founds(n.Name):
+		data, err := kubeadm.FounderConfig(c, k)
 		return []engine.File{{Path: kubeadmConf, Mode: 0o600, Data: data}}, err
 	}
 	data, err := kubeadm.JoinConfig(c, k, discoveryConf)
@@ -160,7 +164,7 @@ func kubeadmCluster(rc *Context, version string, img nodeImage) kubeadm.Cluster 
 		EtcdTag: img.facts.EtcdTag, CoreDNSTag: img.facts.CoreDNSTag, Token: rc.token,
 		CgroupVersion: rc.engineInfo().CgroupVersion, Restricted: rc.engineInfo().Restricted || rc.engineInfo().Rootless,
 		CgroupDriver: kubeadm.DriverSystemd, SingleControlPlane: len(controlPlanes(rc.Doc.Nodes())) == 1,
-		Workers: len(rc.Doc.Nodes()) - len(controlPlanes(rc.Doc.Nodes())),
+		Workers: len(rc.Doc.Nodes()) - len(controlPlanes(rc.Doc.Nodes())), Founders: rc.servers(rc.founders),
 		Patches: rc.Doc.Cluster.KubeadmConfigPatches, JSON6902Patches: rc.Doc.Cluster.KubeadmConfigPatchesJSON6902,
 	}
 	if img.native() {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/cove-k8s/cove/pkg/engine"
@@ -25,7 +26,22 @@ const (
 // that it renews itself. kubeadm restarts the kubelet then, while the first pods are about to start, which delays them by
 // seconds; the kubelet needs the file only when it starts the next time.
 func finalizeKubelet(ctx context.Context, rc *Context) error {
-	cp := rc.first
+	group, ctx := errgroup.WithContext(ctx)
+	for _, cp := range founding(rc) {
+		group.Go(func() error { return finalizeKubeletOf(ctx, rc, cp) })
+	}
+	return group.Wait()
+}
+
+// founding returns the control planes that kubeadm init made.
+func founding(rc *Context) []string {
+	if len(rc.founders) == 0 {
+		return []string{rc.first}
+	}
+	return rc.founders
+}
+
+func finalizeKubeletOf(ctx context.Context, rc *Context, cp string) error {
 	data, err := rc.Engine.ReadFile(ctx, cp, kubeletConf)
 	if err != nil {
 		return fault.Wrap(fault.KubeadmInit, err, "cannot read %s of %s", kubeletConf, cp)

@@ -123,6 +123,7 @@ func ensureImages(ctx context.Context, rc *Context) error {
 	if err := ensureNodeImages(ctx, rc, nodesOf(rc.Doc)); err != nil {
 		return err
 	}
+	rc.founders = chooseFounders(rc)
 	return chooseBalancer(ctx, rc)
 }
 

@@ -169,9 +169,11 @@ func (w *World) kubeadm(node string, cmd engine.Command) error {
 		w.log("kubeadm " + strings.Join(cmd.Args[1:min(5, len(cmd.Args))], " ") + " " + node)
 		return nil
 	case strings.HasPrefix(args, "init "):
+		w.log("kubeadm init " + node)
 		fmt.Fprintln(cmd.Stdout, "[init] Using Kubernetes version: "+Version)
 		return w.writeAdminConf(node)
 	case strings.HasPrefix(args, "join "):
+		w.log("kubeadm join " + node)
 		fmt.Fprintln(cmd.Stdout, "[preflight] Running pre-flight checks")
 		return w.joined(node)
 	}

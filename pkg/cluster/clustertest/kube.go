@@ -185,8 +185,8 @@ func (a *fakeAPI) Version(ctx context.Context) (string, error) {
 	return Version, a.wait(ctx, "Version")
 }
 
-func (a *fakeAPI) CreateNodeObject(ctx context.Context, _ string, _ netip.Prefix, _ map[string]string, _ *kube.Room) error {
-	return a.wait(ctx, "CreateNodeObject")
+func (a *fakeAPI) CreateNodeObject(ctx context.Context, name string, podCIDR netip.Prefix, _ map[string]string, _ *kube.Room) error {
+	return a.did(ctx, "CreateNodeObject", name+" "+podCIDR.String())
 }
 
 func (a *fakeAPI) WaitNodesReady(ctx context.Context, _ []string, report func(string)) error {

@@ -1,0 +1,89 @@
+package kubeadm
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
+
+	"github.com/cove-k8s/cove/pkg/fault"
+)
+
+// founders is a cluster that starts with three control planes.
+func founders() Cluster {
+	c := one()
+	c.SingleControlPlane = false
+	c.Founders = map[string]netip.Addr{
+		"dev-control-plane": netip.MustParseAddr("172.28.0.10"), "dev-control-plane2": netip.MustParseAddr("172.28.0.11"), "dev-control-plane3": netip.MustParseAddr("fd00::c"),
+	}
+	return c
+}
+
+func TestFounderConfig(t *testing.T) {
+	c := founders()
+	c.Patches = []string{"kind: ClusterConfiguration\netcd: {local: {extraArgs: [{name: quota-backend-bytes, value: '1'}]}}\n"}
+	first, err := InitConfig(c, controlPlane(c))
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "init-founders.yaml", first)
+	other, err := FounderConfig(c, Node{Name: "dev-control-plane2", Role: "control-plane", IP: netip.MustParseAddr("172.28.0.11")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "init-founder.yaml", other)
+}
+
+func TestFoundersLeaveOtherEtcdsAlone(t *testing.T) {
+	c := founders()
+	c.JSON6902Patches = []v1alpha4.PatchJSON6902{{
+		Group: "kubeadm.k8s.io", Version: "v1beta4", Kind: "ClusterConfiguration", Patch: "- {op: replace, path: /etcd, value: {external: {endpoints: [https://etcd:2379]}}}",
+	}}
+	if conf, err := InitConfig(c, controlPlane(c)); err != nil || strings.Contains(string(conf), "initial-cluster") || !strings.Contains(string(conf), "external") {
+		t.Errorf("%v\n%s", err, conf)
+	}
+	c.JSON6902Patches[0].Patch = "- {op: replace, path: /etcd/local/extraArgs, value: 3}"
+	if _, err := InitConfig(c, controlPlane(c)); !fault.Is(err, fault.ConfigInvalid) || !strings.Contains(err.Error(), "etcd.local.extraArgs") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestCanFound(t *testing.T) {
+	join := "kind: JoinConfiguration\nnodeRegistration: {ignorePreflightErrors: [all]}\n"
+	tests := map[string]struct {
+		c    Cluster
+		node Node
+		want bool
+	}{
+		"no patch":            {Cluster{}, Node{}, true},
+		"of the cluster":      {Cluster{Patches: []string{"kind: ClusterConfiguration\ncontrolPlaneEndpoint: a:1\n---\nkind: KubeletConfiguration\nmaxPods: 9\n"}}, Node{}, true},
+		"of the join":         {Cluster{Patches: []string{join}}, Node{}, false},
+		"of a node's join":    {Cluster{}, Node{Patches: []string{join}}, false},
+		"of the init":         {Cluster{Patches: []string{"kind: InitConfiguration\nskipPhases: [mark-control-plane]\n"}}, Node{}, false},
+		"operations":          {Cluster{JSON6902Patches: []v1alpha4.PatchJSON6902{{Group: "kubeadm.k8s.io", Version: "v1beta4", Kind: "JoinConfiguration", Patch: "- {op: add, path: /a, value: 1}"}}}, Node{}, false},
+		"operations that err": {Cluster{}, Node{JSON6902Patches: []v1alpha4.PatchJSON6902{{Group: "kubeadm.k8s.io", Version: "v1beta4", Kind: "InitConfiguration", Patch: "- {op: remove, path: /b}"}}}, false},
+	}
+	for name, tt := range tests {
+		if got := CanFound(tt.c, []Node{{}, tt.node}); got != tt.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+func TestForgetFounders(t *testing.T) {
+	const kept = "etcd:\n  local:\n    extraArgs:\n    - name: unsafe-no-fsync\n      value: \"true\"\nkind: ClusterConfiguration\n"
+	const more = "    - name: initial-cluster\n      value: a=https://a:2380\n    - name: initial-cluster-state\n      value: new\n"
+	for in, want := range map[string]string{
+		strings.Replace(kept, "kind:", more+"kind:", 1): kept,
+		kept:                                   kept,
+		"etcd: {external: {endpoints: [a]}}\n": "etcd: {external: {endpoints: [a]}}\n",
+	} {
+		if got, err := ForgetFounders([]byte(in)); err != nil || string(got) != want {
+			t.Errorf("%v, got\n%s", err, got)
+		}
+	}
+	if _, err := ForgetFounders([]byte("a: [")); !fault.Is(err, fault.Internal) {
+		t.Errorf("got %v", err)
+	}
+}
