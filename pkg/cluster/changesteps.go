@@ -95,9 +95,6 @@ func (d *delta) undoJoin(n v1alpha1.Node) func(context.Context, *Context) error 
 		if rc.record.has(n.Name) || rc.kube == nil {
 			return nil
 		}
-		if n.Name == d.add[0].Name { // one token for all
-			_ = dropToken(ctx, rc) // it tells what it must
-		}
 		if n.Role == engine.RoleControlPlane {
 			if err := errors.Join(updateBalancer(ctx, rc, controlPlanes(rc.record.nodes())), d.leaveEtcd(n.Name)(ctx, rc)); err != nil {
 				return err

@@ -129,7 +129,7 @@ func (d *delta) planGrowth(stage stageFunc) {
 		joins = append(joins, undoableStep{step{"kubeadm/" + n.Name, "Join " + n.Name, joinNode(n)}, d.undoJoin(n)})
 		dns = append(dns, step{"ready/dns/" + n.Name, "DNS answers on " + n.Name, waitDNS(n)})
 	}
-	stage("token", step{"token", "Make a token to join by", makeToken})
+	stage("token", undoableStep{step{"token", "Make a token to join by", makeToken}, dropToken})
 	stage("nodes", containers...)
 	joins = append(joins, step{"load", "Load the images of addons into the new nodes", d.loadNewNodes})
 	stage("bootstrap", joins...)

@@ -96,6 +96,7 @@ func TestTokenThatStays(t *testing.T) {
 func TestJoinsRemoveTheirToken(t *testing.T) {
 	for name, fail := range map[string]func(*setup){
 		"good": func(*setup) {},
+		"node": func(s *setup) { s.Engine.FailOn("CreateNode dev-worker2", fault.EngineFailed, "injected") },
 		"join": func(s *setup) {
 			s.OnExec = func(_ string, cmd engine.Command) (bool, error) {
 				return strings.HasPrefix(strings.Join(cmd.Args, " "), "kubeadm join"), &engine.ExitError{Code: 1}
