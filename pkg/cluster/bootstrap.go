@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/cove-k8s/cove/pkg/event"
 	"github.com/cove-k8s/cove/pkg/fault"
 	"github.com/cove-k8s/cove/pkg/kube"
+	"github.com/cove-k8s/cove/pkg/kubeadm"
 	"github.com/cove-k8s/cove/pkg/wait"
 )
 
@@ -125,24 +127,34 @@ func preregister(ctx context.Context, rc *Context, n v1alpha1.Node) error {
 	if err != nil {
 		return err
 	}
-	var room *kube.Room
-	info := rc.engineInfo()
-	if n.Role == engine.RoleControlPlane {
-		room = &kube.Room{CPUs: info.CPUs, Memory: info.MemoryBytes}
+	img, info := rc.images[n.Name], rc.engineInfo()
+	registration := kubeadm.JoinRegistration
+	if n.Name == rc.first {
+		registration = kubeadm.InitRegistration
 	}
-	err = rc.kube.CreateNodeObject(ctx, n.Name, podCIDR(subnet, rc.places[n.Name].share), wellKnownLabels(n, info.Architecture), room)
+	labels, taints, err := registration(kubeadmCluster(rc, img.facts.KubernetesVersion, img), kubeadmNode(rc, n))
+	if err != nil {
+		return err
+	}
+	o := kube.NodeObject{
+		Name: n.Name, PodCIDRs: []netip.Prefix{podCIDR(subnet, rc.places[n.Name].share)}, Labels: wellKnownLabels(n.Name, labels, info.Architecture),
+	}
+	for _, t := range taints {
+		o.Taints = append(o.Taints, kube.Taint{Key: t.Key, Value: t.Value, Effect: t.Effect})
+	}
+	if n.Role == engine.RoleControlPlane {
+		o.Room = &kube.Room{CPUs: info.CPUs, Memory: info.MemoryBytes}
+	}
+	err = rc.kube.CreateNodeObject(ctx, o)
 	return fault.Wrap(fault.KubernetesRefused, err, "cannot register node %s", n.Name)
 }
 
-// wellKnownLabels are the node's labels with those that its kubelet would give it. They must be there from the start: pods
+// wellKnownLabels adds to the node's labels those that its kubelet would give it. They must be there from the start: pods
 // of DaemonSets that select by them are bound to the node at once, and a kubelet that does not know its own labels yet
 // would refuse them for good.
-func wellKnownLabels(n v1alpha1.Node, arch string) map[string]string {
-	labels := maps.Clone(n.Labels)
-	if labels == nil {
-		labels = map[string]string{}
-	}
-	labels["kubernetes.io/hostname"] = n.Name
+func wellKnownLabels(node string, labels map[string]string, arch string) map[string]string {
+	labels = maps.Clone(labels)
+	labels["kubernetes.io/hostname"] = node
 	for _, prefix := range []string{"", "beta."} {
 		labels[prefix+"kubernetes.io/os"] = "linux"
 		labels[prefix+"kubernetes.io/arch"] = arch

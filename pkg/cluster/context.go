@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -22,7 +21,7 @@ type Kube interface {
 	addon.API
 	KubeChanger
 	WaitAPI(ctx context.Context, report func(string)) error
-	CreateNodeObject(ctx context.Context, name string, podCIDR netip.Prefix, labels map[string]string, room *kube.Room) error
+	CreateNodeObject(ctx context.Context, n kube.NodeObject) error
 	WaitNodesReady(ctx context.Context, names []string, report func(string)) error
 	Nodes(ctx context.Context) ([]kube.NodeInfo, error)
 	Pods(ctx context.Context) ([]kube.PodInfo, error)
@@ -83,7 +82,7 @@ type Context struct {
 
 	images        map[string]nodeImage // by node name
 	first         string               // the control plane that the cluster is bootstrapped on
-	founders      []string             // the control planes that a new cluster starts with at once, the first among them; nil: one starts, and others join
+	founders      []string             // the nodes that a new cluster starts with, and that do not join it; the first is not named
 	places        map[string]place     // of all nodes, by name
 	publisher     string               // the node that publishes the API where there is no load balancer
 	balanced      bool                 // a load balancer stands before the API

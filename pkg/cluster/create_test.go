@@ -209,18 +209,31 @@ func TestEveryCallOfTheAPIFailing(t *testing.T) {
 
 // kubeadm's own words must be in the report, and the code says which half of it failed.
 func TestKubeadmFailing(t *testing.T) {
-	for verb, code := range map[string]fault.Code{"init": fault.KubeadmInit, "join": fault.KubeadmJoin} {
+	const join = "kind: JoinConfiguration\ntimeouts: {discovery: 1m}\n"
+	for name, tt := range map[string]struct {
+		node, verb, patch string
+		code              fault.Code
+	}{
+		"init":          {"dev-control-plane", "init", "", fault.KubeadmInit},
+		"start":         {"dev-worker", "init phase kubelet-start", "", fault.KubeadmJoin},
+		"join":          {"dev-worker", "join", join, fault.KubeadmJoin},
+		"control plane": {"dev-control-plane2", "init", "", fault.KubeadmJoin},
+	} {
 		s := newSetup(t)
-		s.OnExec = func(_ string, cmd engine.Command) (bool, error) {
-			if cmd.Args[0] != "kubeadm" || cmd.Args[1] != verb || slices.Contains(cmd.Args, "addon") {
+		s.OnExec = func(node string, cmd engine.Command) (bool, error) {
+			if cmd.Args[0] != "kubeadm" || node != tt.node || slices.Contains(cmd.Args, "addon") {
 				return false, nil
 			}
 			_, _ = cmd.Stderr.Write([]byte("error: the moon is in the wrong phase\n"))
 			return true, &engine.ExitError{Node: "dev", Args: cmd.Args, Code: 1}
 		}
-		r := fault.ReportOf(s.create(t.Context(), document(t, "dev", 1), cluster.CreateOptions{}))
-		if r.Code != code || !strings.Contains(r.Output, "wrong phase") || !strings.HasPrefix(r.Command, "kubeadm "+verb) {
-			t.Errorf("%s: %+v", verb, r)
+		doc := document(t, "dev", 1, func(c *v1alpha1.Cluster) { c.Cluster.KubeadmConfigPatches = []string{tt.patch} })
+		if name == "control plane" {
+			doc = resized(t, doc, 3, 1)
+		}
+		r := fault.ReportOf(s.create(t.Context(), doc, cluster.CreateOptions{}))
+		if r.Code != tt.code || !strings.Contains(r.Output, "wrong phase") || !strings.HasPrefix(r.Command, "kubeadm "+tt.verb) {
+			t.Errorf("%s: %+v", name, r)
 		}
 		s.nothingLeft(t)
 	}

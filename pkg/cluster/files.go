@@ -31,9 +31,16 @@ func earlyFiles(ctx context.Context, rc *Context, n v1alpha1.Node) ([]engine.Fil
 	if n.Role == engine.RoleControlPlane {
 		files = append(files, rc.sharedKeys...)
 	}
-	if n.Name != rc.first && !rc.founds(n.Name) {
-		server := fmt.Sprintf("https://%s:%d", endpointName(rc.Name()), apiServerPort)
-		files = append(files, engine.File{Path: discoveryConf, Mode: 0o644, Data: kubeadm.Discovery(server, rc.ca.CertPEM())})
+	switch {
+	case n.Name == rc.first:
+	case rc.founds(n.Name):
+		own, err := founderFiles(rc, n)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, own...)
+	default:
+		files = append(files, engine.File{Path: discoveryConf, Mode: 0o644, Data: kubeadm.Discovery(rc.endpointURL(), rc.ca.CertPEM())})
 	}
 	serving, err := kubeletFiles(rc, n)
 	if err != nil {
@@ -68,6 +75,11 @@ func earlyFiles(ctx context.Context, rc *Context, n v1alpha1.Node) ([]engine.Fil
 		files = append(files, engine.File{Path: containerdToml, Mode: 0o644, Data: merged})
 	}
 	return files, nil
+}
+
+// endpointURL is where the nodes find the API.
+func (rc *Context) endpointURL() string {
+	return fmt.Sprintf("https://%s:%d", endpointName(rc.Name()), apiServerPort)
 }
 
 // kubeletFiles are the key and the certificate by which a kubelet serves, where it looks for them
@@ -164,7 +176,7 @@ func kubeadmCluster(rc *Context, version string, img nodeImage) kubeadm.Cluster 
 		EtcdTag: img.facts.EtcdTag, CoreDNSTag: img.facts.CoreDNSTag, Token: rc.token,
 		CgroupVersion: rc.engineInfo().CgroupVersion, Restricted: rc.engineInfo().Restricted || rc.engineInfo().Rootless,
 		CgroupDriver: kubeadm.DriverSystemd, SingleControlPlane: len(controlPlanes(rc.Doc.Nodes())) == 1,
-		Workers: len(rc.Doc.Nodes()) - len(controlPlanes(rc.Doc.Nodes())), Founders: rc.servers(rc.founders),
+		Workers: len(rc.Doc.Nodes()) - len(controlPlanes(rc.Doc.Nodes())), Founders: rc.etcdFounders(),
 		Patches: rc.Doc.Cluster.KubeadmConfigPatches, JSON6902Patches: rc.Doc.Cluster.KubeadmConfigPatchesJSON6902,
 	}
 	if img.native() {

@@ -2,9 +2,12 @@ package cluster
 
 import (
 	"context"
+	"net/netip"
 	"slices"
 
 	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
 	"github.com/cove-k8s/cove/pkg/engine"
@@ -13,49 +16,104 @@ import (
 	"github.com/cove-k8s/cove/pkg/kubeadm"
 )
 
-// The control planes of a new cluster start together, where nothing speaks against it: their addresses and keys are known before
-// they run, so that none has to wait for another one's API, and etcd need not take them in one by one.
+// The nodes of a new cluster start together, where nothing speaks against it: their addresses and the cluster's keys are known before they
+// run, so that none has to join by way of another one's API, and etcd need not take in its members one by one.
 
-// chooseFounders returns the control planes that start together; nil where there is one, or where they must join one another: on images
-// of kind's layout, with versions that differ, or by the document's patches.
+// chooseFounders returns the nodes that start with the cluster, and do not join it: those of cove's own images, and of the first one's
+// version, unless the document's patches want something of their join. Control planes do so all or not at all.
 func chooseFounders(rc *Context) []string {
-	var nodes []kubeadm.Node
-	var names []string
-	version := rc.images[rc.first].facts.KubernetesVersion
-	for _, n := range rc.Doc.Nodes() {
-		if n.Role != engine.RoleControlPlane {
-			continue
-		}
-		if img := rc.images[n.Name]; !img.native() || img.facts.KubernetesVersion != version {
-			return nil
-		}
-		names = append(names, n.Name)
-		nodes = append(nodes, kubeadm.Node{Name: n.Name, Patches: n.KubeadmConfigPatches, JSON6902Patches: n.KubeadmConfigPatchesJSON6902})
-	}
 	c := kubeadm.Cluster{Patches: rc.Doc.Cluster.KubeadmConfigPatches, JSON6902Patches: rc.Doc.Cluster.KubeadmConfigPatchesJSON6902}
-	if len(names) < 2 || !kubeadm.CanFound(c, nodes) {
-		return nil
+	version := rc.images[rc.first].facts.KubernetesVersion
+	can := func(n v1alpha1.Node) bool {
+		img := rc.images[n.Name]
+		return img.native() && img.facts.KubernetesVersion == version && kubeadm.CanFound(c, kubeadm.Node{
+			Name: n.Name, Role: n.Role, Patches: n.KubeadmConfigPatches, JSON6902Patches: n.KubeadmConfigPatchesJSON6902,
+		})
 	}
-	return names
+	var control, workers []string
+	together := true
+	for _, n := range nodesOf(rc.Doc) {
+		switch {
+		case n.Name == rc.first:
+			together = together && rc.images[n.Name].native()
+		case n.Role == engine.RoleControlPlane:
+			control, together = append(control, n.Name), together && can(n)
+		case can(n):
+			workers = append(workers, n.Name)
+		}
+	}
+	if !together {
+		return workers
+	}
+	return append(control, workers...)
 }
 
-// founds reports whether the node is one of those that start together.
+// founds reports whether the node is one of those that start with the cluster.
 func (rc *Context) founds(node string) bool { return slices.Contains(rc.founders, node) }
 
-// startFounder makes a node the control plane that it is from the cluster's start.
-func startFounder(ctx context.Context, rc *Context, n v1alpha1.Node) error {
-	if err := runLogged(ctx, rc, n.Name, "kubeadm", "init", "--config="+kubeadmConf, "--skip-token-print", "--v=5"); err != nil {
-		return fault.Wrap(fault.KubeadmInit, err, "kubeadm could not start the control plane on %s", n.Name)
+// etcdFounders returns the control planes that etcd begins with, by name; nil where it begins with one.
+func (rc *Context) etcdFounders() map[string]netip.Addr {
+	var names []string
+	for _, name := range controlPlanes(rc.Doc.Nodes()) {
+		if rc.founds(name) {
+			names = append(names, name)
+		}
 	}
-	return nil
+	if len(names) == 0 {
+		return nil
+	}
+	return rc.servers(append(names, rc.first))
 }
 
-// registerFounders gives the nodes that start together their shares of the pod subnet. Their kubelets may have registered them already; the
-// controller manager, which would give them out in the order in which it sees the nodes, must be chosen first, which takes longer.
+// startFounder brings a node to life that starts with the cluster. A worker waits for its Node object, because its kubelet asks less and
+// less often while no API answers.
+func startFounder(ctx context.Context, rc *Context, n v1alpha1.Node) error {
+	args := []string{"kubeadm", "init", "--config=" + kubeadmConf, "--skip-token-print", "--v=5"}
+	if n.Role != engine.RoleControlPlane {
+		reporter(ctx).Waiting("the control plane")
+		if err := await(ctx, rc.apiUp); err != nil {
+			return err
+		}
+		if err := preregister(ctx, rc, n); err != nil {
+			return err
+		}
+		reporter(ctx).Waiting("kubeadm")
+		args = []string{"kubeadm", "init", "phase", "kubelet-start", "--config=" + kubeadmConf, "--v=5"}
+	}
+	err := runLogged(ctx, rc, n.Name, args...)
+	return fault.Wrap(fault.KubeadmJoin, err, "kubeadm could not start %s", n.Name)
+}
+
+// founderFiles are what a join would bring a worker: the cluster's CA, and the kubeconfig by which its kubelet speaks to the API.
+func founderFiles(rc *Context, n v1alpha1.Node) ([]engine.File, error) {
+	if n.Role == engine.RoleControlPlane {
+		return nil, nil // kubeadm init makes it, from the CA's key
+	}
+	user := "system:node:" + n.Name // https://kubernetes.io/docs/reference/access-authn-authz/node/
+	cert, key, err := rc.ca.ClientCert(user, []string{"system:nodes"}, userTTL)
+	if err != nil {
+		return nil, fault.Wrap(fault.Internal, err, "cannot make a certificate for node %s", n.Name)
+	}
+	conf := api.NewConfig()
+	conf.Clusters[rc.Name()] = &api.Cluster{Server: rc.endpointURL(), CertificateAuthorityData: rc.ca.CertPEM()}
+	conf.AuthInfos[user] = &api.AuthInfo{ClientCertificateData: cert, ClientKeyData: key}
+	conf.CurrentContext = user + "@" + rc.Name()
+	conf.Contexts[conf.CurrentContext] = &api.Context{Cluster: rc.Name(), AuthInfo: user}
+	data, err := clientcmd.Write(*conf)
+	return []engine.File{
+		{Path: pkiDir + "ca.crt", Mode: 0o644, Data: rc.ca.CertPEM()},
+		{Path: kubeletConf, Mode: 0o600, Data: data},
+	}, fault.Wrap(fault.Internal, err, "cannot write %s", kubeletConf)
+}
+
+// registerFounders gives the control planes that start together their shares of the pod subnet. Their kubelets may have registered them
+// already; the controller manager, which would give shares out in the order in which it sees the nodes, must be elected first, which takes
+// longer.
 func registerFounders(ctx context.Context, rc *Context) error {
+	founders := rc.etcdFounders()
 	group, ctx := errgroup.WithContext(ctx)
 	for _, n := range rc.Doc.Nodes() {
-		if rc.founds(n.Name) {
+		if _, ok := founders[n.Name]; ok {
 			group.Go(func() error { return preregister(ctx, rc, n) })
 		}
 	}
@@ -64,7 +122,7 @@ func registerFounders(ctx context.Context, rc *Context) error {
 
 // forgetFounders is the step that lets etcd's later members join: what is kept for them must not say how the first ones began.
 func forgetFounders(ctx context.Context, rc *Context) error {
-	if len(rc.founders) == 0 {
+	if len(rc.etcdFounders()) == 0 {
 		return event.Skip("they joined already")
 	}
 	return rc.kube.PatchConfigMap(ctx, "kube-system", "kubeadm-config", func(data map[string]string) error {

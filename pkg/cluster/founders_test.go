@@ -13,7 +13,8 @@ import (
 // Control planes of a new cluster start together, each with the share of the pod subnet that its network was configured for, and etcd's
 // first members are forgotten; where a patch tells an init from a join, they join.
 func TestFounders(t *testing.T) {
-	const join = "kind: JoinConfiguration\nnodeRegistration: {ignorePreflightErrors: [all]}\n"
+	const join = "kind: JoinConfiguration\ntimeouts: {discovery: 1m}\n"
+	const registration = "kind: JoinConfiguration\nnodeRegistration: {taints: [{key: a, value: b, effect: NoSchedule}]}\n"
 	tests := map[string]struct {
 		patch func(*v1alpha1.Cluster)
 		calls []string
@@ -21,7 +22,16 @@ func TestFounders(t *testing.T) {
 		"together": {func(*v1alpha1.Cluster) {}, []string{
 			"CreateNodeObject dev-control-plane 10.244.0.0/24", "CreateNodeObject dev-control-plane2 10.244.1.0/24",
 			"CreateNodeObject dev-control-plane3 10.244.2.0/24", "CreateNodeObject dev-worker 10.244.3.0/24", "PatchConfigMap kube-system/kubeadm-config",
-			"kubeadm init dev-control-plane", "kubeadm init dev-control-plane2", "kubeadm init dev-control-plane3", "kubeadm join dev-worker",
+			"kubeadm init dev-control-plane", "kubeadm init dev-control-plane2", "kubeadm init dev-control-plane3", "kubelet start dev-worker",
+		}},
+		"registered": {func(c *v1alpha1.Cluster) {
+			nodes := c.Nodes()
+			nodes[3].KubeadmConfigPatches = []string{registration}
+			c.SetNodes(nodes)
+		}, []string{
+			"CreateNodeObject dev-control-plane 10.244.0.0/24", "CreateNodeObject dev-control-plane2 10.244.1.0/24",
+			"CreateNodeObject dev-control-plane3 10.244.2.0/24", "CreateNodeObject dev-worker 10.244.3.0/24 a=b:NoSchedule", "PatchConfigMap kube-system/kubeadm-config",
+			"kubeadm init dev-control-plane", "kubeadm init dev-control-plane2", "kubeadm init dev-control-plane3", "kubelet start dev-worker",
 		}},
 		"patched": {func(c *v1alpha1.Cluster) { c.Cluster.KubeadmConfigPatches = []string{join} }, []string{
 			"CreateNodeObject dev-control-plane2 10.244.1.0/24", "CreateNodeObject dev-control-plane3 10.244.2.0/24", "CreateNodeObject dev-worker 10.244.3.0/24",
@@ -38,7 +48,7 @@ func TestFounders(t *testing.T) {
 			}
 			seen := map[string]bool{}
 			for _, c := range s.Calls() {
-				if strings.HasPrefix(c, "kubeadm ") || strings.HasPrefix(c, "CreateNodeObject ") || strings.HasPrefix(c, "PatchConfigMap ") {
+				if strings.HasPrefix(c, "kube") || strings.HasPrefix(c, "CreateNodeObject ") || strings.HasPrefix(c, "PatchConfigMap ") {
 					seen[c] = true
 				}
 			}

@@ -16,39 +16,31 @@ import (
 	"github.com/cove-k8s/cove/pkg/kubeconfig"
 )
 
-// Files of the control plane's kubelet.
+// Files of a kubelet.
 const (
 	kubeletConf    = "/etc/kubernetes/kubelet.conf"
 	kubeletCurrent = "/var/lib/kubelet/pki/kubelet-client-current.pem" // the certificate that the kubelet renews itself
 )
 
-// finalizeKubelet does what kubeadm's phase kubelet-finalize does: it leads the control plane's kubelet to the certificate
-// that it renews itself. kubeadm restarts the kubelet then, while the first pods are about to start, which delays them by
+// finalizeKubelet does what kubeadm's phase kubelet-finalize does: it leads the kubelets that did not join to the certificates
+// that they renew themselves. kubeadm restarts the kubelet then, while the first pods are about to start, which delays them by
 // seconds; the kubelet needs the file only when it starts the next time.
 func finalizeKubelet(ctx context.Context, rc *Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	for _, cp := range founding(rc) {
-		group.Go(func() error { return finalizeKubeletOf(ctx, rc, cp) })
+	for _, name := range append([]string{rc.first}, rc.founders...) {
+		group.Go(func() error { return finalizeKubeletOf(ctx, rc, name) })
 	}
 	return group.Wait()
 }
 
-// founding returns the control planes that kubeadm init made.
-func founding(rc *Context) []string {
-	if len(rc.founders) == 0 {
-		return []string{rc.first}
-	}
-	return rc.founders
-}
-
-func finalizeKubeletOf(ctx context.Context, rc *Context, cp string) error {
-	data, err := rc.Engine.ReadFile(ctx, cp, kubeletConf)
+func finalizeKubeletOf(ctx context.Context, rc *Context, node string) error {
+	data, err := rc.Engine.ReadFile(ctx, node, kubeletConf)
 	if err != nil {
-		return fault.Wrap(fault.KubeadmInit, err, "cannot read %s of %s", kubeletConf, cp)
+		return fault.Wrap(fault.KubeadmInit, err, "cannot read %s of %s", kubeletConf, node)
 	}
 	conf, err := clientcmd.Load(data)
 	if err != nil {
-		return fault.Wrap(fault.KubeadmInit, err, "cannot read %s of %s", kubeletConf, cp)
+		return fault.Wrap(fault.KubeadmInit, err, "cannot read %s of %s", kubeletConf, node)
 	}
 	for _, user := range conf.AuthInfos {
 		user.ClientCertificateData, user.ClientKeyData = nil, nil
@@ -57,7 +49,7 @@ func finalizeKubeletOf(ctx context.Context, rc *Context, cp string) error {
 	if data, err = clientcmd.Write(*conf); err != nil {
 		return fault.Wrap(fault.Internal, err, "cannot write %s", kubeletConf)
 	}
-	return rc.Engine.PutFiles(ctx, cp, []engine.File{{Path: kubeletConf, Mode: 0o600, Data: data}})
+	return rc.Engine.PutFiles(ctx, node, []engine.File{{Path: kubeletConf, Mode: 0o600, Data: data}})
 }
 
 // userTTL is how long the certificate in the user's kubeconfig is good: as kubeadm's own, a year.

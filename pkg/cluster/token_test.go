@@ -59,8 +59,8 @@ func TestCreateRemovesItsToken(t *testing.T) {
 		if err := s.create(t.Context(), document(t, "dev", 1), cluster.CreateOptions{Wait: level}); err != nil {
 			t.Fatal(err)
 		}
-		conf, err := s.Engine.ReadFile(t.Context(), "dev-worker", "/kind/kubeadm.conf")
-		if err != nil || len(noted.removed) != 1 || !strings.Contains(string(conf), "tlsBootstrapToken: "+noted.removed[0]+"\n") {
+		conf, err := s.Engine.ReadFile(t.Context(), "dev-control-plane", "/kind/kubeadm.conf")
+		if err != nil || len(noted.removed) != 1 || !strings.Contains(string(conf), "- token: "+noted.removed[0]+"\n") {
 			t.Errorf("%s: removed %v of\n%s, %v", level, noted.removed, conf, err)
 		}
 	}

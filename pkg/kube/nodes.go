@@ -23,7 +23,7 @@ import (
 
 // NodeInfo is a node as Kubernetes sees it.
 type NodeInfo struct {
-	Name, KubeletVersion, IP, PodCIDR string
+	Name, KubeletVersion, IP, PodCIDR string // PodCIDR: of each family, with a comma between
 	UID                               string
 	ControlPlane                      bool
 	Ready                             bool
@@ -84,32 +84,49 @@ func nodeLacks(n *corev1.Node) (brief, full string) {
 	return "its kubelet has not reported yet", "its kubelet has not reported yet"
 }
 
-// CreateNodeObject makes a Node ahead of its kubelet, with its share of the pod subnet: the kubelet takes over an object
-// that is there, and the controller manager respects a share that is given. One that is there already gets what it
-// lacks of the two; a share that differs is an error, as it cannot be changed. Errors are KubernetesRefused or APITimeout.
-//
-// room is what the node offers until its kubelet says what there is; nil: nothing, so that no pod is bound to it before. A kubelet that has
-// read the object judges by it whether its static pods fit, and does not ask again: control planes need some.
-func (c *Client) CreateNodeObject(ctx context.Context, name string, podCIDR netip.Prefix, labels map[string]string, room *Room) error {
+// NodeObject is a Node as it is made ahead of its kubelet, which takes over an object that is there: it then adds none of the labels and
+// taints that it was started with.
+type NodeObject struct {
+	Name     string
+	PodCIDRs []netip.Prefix // its share of each pod subnet, the main family's first
+	Labels   map[string]string
+	Taints   []Taint
+	// Room is what the node offers until its kubelet says what there is; nil: nothing, so that no pod is bound to it before. A kubelet that
+	// has read the object judges by it whether its static pods fit, and does not ask again: control planes need some.
+	Room *Room
+}
+
+// CreateNodeObject makes a Node. The controller manager respects a share that is given. One that is there already gets what it lacks of
+// shares and labels, and keeps its taints; a share that differs is an error, as it cannot be changed. Errors are KubernetesRefused or
+// APITimeout.
+func (c *Client) CreateNodeObject(ctx context.Context, n NodeObject) error {
+	shares := make([]string, len(n.PodCIDRs))
+	for i, p := range n.PodCIDRs {
+		shares[i] = p.String()
+	}
+	taints := make([]corev1.Taint, len(n.Taints))
+	for i, t := range n.Taints {
+		taints[i] = corev1.Taint{Key: t.Key, Value: t.Value, Effect: corev1.TaintEffect(t.Effect)}
+	}
 	nodes := c.set.CoreV1().Nodes()
-	return persist(ctx, "register node "+name, func() error {
+	return persist(ctx, "register node "+n.Name, func() error {
 		_, err := nodes.Create(ctx, &corev1.Node{
-			ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels},
-			Spec:       corev1.NodeSpec{PodCIDR: podCIDR.String(), PodCIDRs: []string{podCIDR.String()}},
-			Status:     room.status(),
+			ObjectMeta: metav1.ObjectMeta{Name: n.Name, Labels: n.Labels},
+			Spec:       corev1.NodeSpec{PodCIDR: shares[0], PodCIDRs: shares, Taints: taints},
+			Status:     n.Room.status(),
 		}, metav1.CreateOptions{FieldManager: fieldManager})
 		if !apierrors.IsAlreadyExists(err) {
 			return err
 		}
-		node, err := nodes.Get(ctx, name, metav1.GetOptions{})
+		node, err := nodes.Get(ctx, n.Name, metav1.GetOptions{})
 		if err != nil {
 			return err
 		}
-		patch, err := nodePatch(node, podCIDR, labels)
+		patch, err := nodePatch(node, shares, n.Labels)
 		if err != nil || patch == nil {
 			return err
 		}
-		_, err = nodes.Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
+		_, err = nodes.Patch(ctx, n.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
 		return err
 	})
 }
@@ -136,15 +153,15 @@ func (r *Room) status() corev1.NodeStatus {
 }
 
 // nodePatch returns what a node lacks as a merge patch; nil if nothing.
-func nodePatch(node *corev1.Node, podCIDR netip.Prefix, labels map[string]string) ([]byte, error) {
+func nodePatch(node *corev1.Node, shares []string, labels map[string]string) ([]byte, error) {
 	patch := map[string]any{}
-	switch node.Spec.PodCIDR {
-	case podCIDR.String():
-	case "":
-		patch["spec"] = map[string]any{"podCIDR": podCIDR.String(), "podCIDRs": []string{podCIDR.String()}}
+	switch have := sharesOf(node); {
+	case slices.Equal(have, shares):
+	case len(have) == 0:
+		patch["spec"] = map[string]any{"podCIDR": shares[0], "podCIDRs": shares}
 	default:
 		gr := corev1.Resource("nodes")
-		return nil, apierrors.NewForbidden(gr, node.Name, errors.New("its share of the pod subnet is "+node.Spec.PodCIDR+", not "+podCIDR.String()))
+		return nil, apierrors.NewForbidden(gr, node.Name, errors.New("its share of the pod subnet is "+strings.Join(have, ",")+", not "+strings.Join(shares, ",")))
 	}
 	for k, v := range labels {
 		if have, ok := node.Labels[k]; !ok || have != v {
@@ -155,6 +172,14 @@ func nodePatch(node *corev1.Node, podCIDR netip.Prefix, labels map[string]string
 		return nil, nil
 	}
 	return json.Marshal(patch)
+}
+
+// sharesOf returns the node's shares of the pod subnets; nil where it has none yet.
+func sharesOf(node *corev1.Node) []string {
+	if len(node.Spec.PodCIDRs) == 0 && node.Spec.PodCIDR != "" {
+		return []string{node.Spec.PodCIDR}
+	}
+	return node.Spec.PodCIDRs
 }
 
 // DeleteNodeObject removes a Node, and then the pods that were on it, at once: their controllers make others elsewhere. Kubernetes itself
@@ -206,7 +231,7 @@ func (c *Client) Nodes(ctx context.Context) ([]NodeInfo, error) {
 
 func nodeInfo(n *corev1.Node) NodeInfo {
 	info := NodeInfo{
-		Name: n.Name, KubeletVersion: n.Status.NodeInfo.KubeletVersion, PodCIDR: n.Spec.PodCIDR, Unschedulable: n.Spec.Unschedulable,
+		Name: n.Name, KubeletVersion: n.Status.NodeInfo.KubeletVersion, PodCIDR: strings.Join(sharesOf(n), ","), Unschedulable: n.Spec.Unschedulable,
 		UID: string(n.UID), Cordoned: cordonedByCove(n), Labels: n.Labels, Created: n.CreationTimestamp.Time,
 	}
 	_, info.ControlPlane = n.Labels[labelControlPlane]

@@ -162,7 +162,7 @@ func TestWaitNodesReadyServerGone(t *testing.T) {
 }
 
 func TestCreateNodeObject(t *testing.T) {
-	cidr := netip.MustParsePrefix("10.244.1.0/24")
+	shares := []netip.Prefix{netip.MustParsePrefix("10.244.1.0/24")}
 	exists := refuse(409, "AlreadyExists", `nodes "w" already exists`, nil)
 	node := func(podCIDR string, labels object) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
@@ -191,7 +191,7 @@ func TestCreateNodeObject(t *testing.T) {
 				f.on("POST /api/v1/nodes", tt.create)
 				f.on("GET /api/v1/nodes/w", tt.get)
 				f.on("PATCH /api/v1/nodes/w", node("10.244.1.0/24", nil))
-				err := c.CreateNodeObject(within(t, time.Minute), "w", cidr, map[string]string{"a": "b"}, nil)
+				err := c.CreateNodeObject(within(t, time.Minute), NodeObject{Name: "w", PodCIDRs: shares, Labels: map[string]string{"a": "b"}})
 				if tt.want == "" && err != nil || tt.want != "" && (!fault.Is(err, fault.KubernetesRefused) || !strings.Contains(err.Error(), tt.want)) {
 					t.Errorf("got %v; want %q", err, tt.want)
 				}
@@ -205,9 +205,19 @@ func TestCreateNodeObject(t *testing.T) {
 
 func TestNodePatch(t *testing.T) {
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "w", Labels: map[string]string{"a": "b", "mine": "x"}}}
-	got, err := nodePatch(node, netip.MustParsePrefix("10.244.1.0/24"), map[string]string{"a": "c"})
-	if want := `{"metadata":{"labels":{"a":"c"}},"spec":{"podCIDR":"10.244.1.0/24","podCIDRs":["10.244.1.0/24"]}}`; err != nil || string(got) != want {
+	shares := []string{"10.244.1.0/24", "fd00:10:244:1::/64"}
+	got, err := nodePatch(node, shares, map[string]string{"a": "c"})
+	const spec = `"spec":{"podCIDR":"10.244.1.0/24","podCIDRs":["10.244.1.0/24","fd00:10:244:1::/64"]}`
+	if want := `{"metadata":{"labels":{"a":"c"}},` + spec + `}`; err != nil || string(got) != want {
 		t.Errorf("got %s, %v", got, err)
+	}
+	node.Spec = corev1.NodeSpec{PodCIDR: shares[0], PodCIDRs: shares}
+	if got, err := nodePatch(node, shares, nil); err != nil || got != nil {
+		t.Errorf("a node that has all: got %s, %v", got, err)
+	}
+	node.Spec.PodCIDRs = shares[:1]
+	if _, err := nodePatch(node, shares, nil); err == nil || !strings.Contains(err.Error(), "is 10.244.1.0/24, not 10.244.1.0/24,fd00:10:244:1::/64") {
+		t.Errorf("a node that lacks a family: %v", err)
 	}
 }
 

@@ -1,7 +1,9 @@
 package kubeadm
 
 import (
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -22,7 +24,10 @@ func founders() Cluster {
 
 func TestFounderConfig(t *testing.T) {
 	c := founders()
-	c.Patches = []string{"kind: ClusterConfiguration\netcd: {local: {extraArgs: [{name: quota-backend-bytes, value: '1'}]}}\n"}
+	c.Patches = []string{
+		"kind: ClusterConfiguration\netcd: {local: {extraArgs: [{name: quota-backend-bytes, value: '1'}]}}\n",
+		"kind: InitConfiguration\nnodeRegistration: {kubeletExtraArgs: {node-labels: first=yes}}\n", "kind: JoinConfiguration\nnodeRegistration: {kubeletExtraArgs: {node-labels: first=no}}\n",
+	}
 	first, err := InitConfig(c, controlPlane(c))
 	if err != nil {
 		t.Fatal(err)
@@ -33,6 +38,37 @@ func TestFounderConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden(t, "init-founder.yaml", other)
+	w := worker(c)
+	w.Patches = []string{"kind: KubeletConfiguration\nmaxPods: 7\n"}
+	w.Taints = []Taint{{Key: "only", Value: "batch", Effect: "NoSchedule"}, {Key: "x", Effect: "NoExecute"}}
+	if other, err = FounderConfig(c, w); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "init-founder-worker.yaml", other)
+}
+
+func TestRegistration(t *testing.T) {
+	c := one()
+	c.Patches = []string{"kind: JoinConfiguration\nnodeRegistration: {kubeletExtraArgs: [{name: node-labels, value: 'a=b,c=,d'}], taints: [{key: k, value: v, effect: NoSchedule}]}\n"}
+	n := Node{
+		Name: "w", Role: "worker", Labels: map[string]string{"tier": "front"},
+		Patches: []string{"kind: JoinConfiguration\nnodeRegistration: {kubeletExtraArgs: {register-with-taints: 'x=y:NoExecute,z:NoSchedule'}}\n"},
+	}
+	labels, taints, err := JoinRegistration(c, n)
+	if want := map[string]string{"tier": "front", "a": "b", "c": "", "d": ""}; err != nil || !maps.Equal(labels, want) {
+		t.Errorf("labels %v, %v", labels, err)
+	}
+	if want := []Taint{{"k", "v", "NoSchedule"}, {"x", "y", "NoExecute"}, {"z", "", "NoSchedule"}}; !slices.Equal(taints, want) {
+		t.Errorf("taints %v", taints)
+	}
+	c.Patches = append(c.Patches, "kind: InitConfiguration\nnodeRegistration: {kubeletExtraArgs: {node-labels: first=yes}}\n")
+	if labels, taints, err := InitRegistration(c, controlPlane(c)); err != nil || !maps.Equal(labels, map[string]string{"first": "yes"}) || len(taints) > 0 {
+		t.Errorf("of the first: %v, %v, %v", labels, taints, err)
+	}
+	c.Patches = []string{"kind: JoinConfiguration\nnodeRegistration: {taints: 3}\n"}
+	if _, _, err := JoinRegistration(c, n); !fault.Is(err, fault.ConfigInvalid) || !strings.Contains(err.Error(), "nodeRegistration of node w") {
+		t.Errorf("got %v", err)
+	}
 }
 
 func TestFoundersLeaveOtherEtcdsAlone(t *testing.T) {
@@ -50,7 +86,10 @@ func TestFoundersLeaveOtherEtcdsAlone(t *testing.T) {
 }
 
 func TestCanFound(t *testing.T) {
-	join := "kind: JoinConfiguration\nnodeRegistration: {ignorePreflightErrors: [all]}\n"
+	skip := "kind: JoinConfiguration\nskipPhases: [kubelet-start]\n"
+	join := func(patch string) []v1alpha4.PatchJSON6902 {
+		return []v1alpha4.PatchJSON6902{{Group: "kubeadm.k8s.io", Version: "v1beta4", Kind: "JoinConfiguration", Patch: patch}}
+	}
 	tests := map[string]struct {
 		c    Cluster
 		node Node
@@ -58,15 +97,18 @@ func TestCanFound(t *testing.T) {
 	}{
 		"no patch":            {Cluster{}, Node{}, true},
 		"of the cluster":      {Cluster{Patches: []string{"kind: ClusterConfiguration\ncontrolPlaneEndpoint: a:1\n---\nkind: KubeletConfiguration\nmaxPods: 9\n"}}, Node{}, true},
-		"of the join":         {Cluster{Patches: []string{join}}, Node{}, false},
-		"of a node's join":    {Cluster{}, Node{Patches: []string{join}}, false},
-		"of the init":         {Cluster{Patches: []string{"kind: InitConfiguration\nskipPhases: [mark-control-plane]\n"}}, Node{}, false},
-		"operations":          {Cluster{JSON6902Patches: []v1alpha4.PatchJSON6902{{Group: "kubeadm.k8s.io", Version: "v1beta4", Kind: "JoinConfiguration", Patch: "- {op: add, path: /a, value: 1}"}}}, Node{}, false},
-		"operations that err": {Cluster{}, Node{JSON6902Patches: []v1alpha4.PatchJSON6902{{Group: "kubeadm.k8s.io", Version: "v1beta4", Kind: "InitConfiguration", Patch: "- {op: remove, path: /b}"}}}, false},
+		"of the init":         {Cluster{Patches: []string{"kind: InitConfiguration\nskipPhases: [mark-control-plane]\n"}}, Node{}, true},
+		"of the registration": {Cluster{}, Node{Patches: []string{"kind: JoinConfiguration\nnodeRegistration: {taints: []}\n"}}, true},
+		"of the join":         {Cluster{Patches: []string{skip}}, Node{}, false},
+		"of a node's join":    {Cluster{}, Node{Patches: []string{skip}}, false},
+		"operations":          {Cluster{JSON6902Patches: join("- {op: add, path: /a, value: 1}")}, Node{}, false},
+		"operations that err": {Cluster{}, Node{JSON6902Patches: join("- {op: remove, path: /b}")}, false},
 	}
 	for name, tt := range tests {
-		if got := CanFound(tt.c, []Node{{}, tt.node}); got != tt.want {
-			t.Errorf("%s: %v", name, got)
+		for _, tt.node.Role = range []string{"control-plane", "worker"} {
+			if got := CanFound(tt.c, tt.node); got != tt.want {
+				t.Errorf("%s: %v", name, got)
+			}
 		}
 	}
 }

@@ -62,7 +62,7 @@ type Cluster struct {
 	CgroupDriver       string // DriverCgroupfs or DriverSystemd
 	SingleControlPlane bool   // there is one control plane only, which needs no leader
 	Workers            int    // how many workers the cluster starts with; 0 makes the control plane take pods
-	// Founders are the control planes that a new cluster starts with at once, by name; one, or none, needs nobody.
+	// Founders are the control planes that a new cluster starts with at once, by name; nil where there is one, or where they join it.
 	Founders map[string]netip.Addr
 	// Patches and JSON6902Patches are the document's kubeadmConfigPatches, for every node.
 	Patches         []string
@@ -90,10 +90,7 @@ type Node struct {
 // InitConfig returns the configuration for `kubeadm init` on n, as YAML documents. Its skipPhases are complete: the
 // command needs no --skip-phases. Errors are ConfigUnsupported (a version before OldestVersion) or ConfigInvalid (a
 // patch or a label, named).
-func InitConfig(c Cluster, n Node) ([]byte, error) { return initConfig(c, n, SkipPhases()) }
-
-// initConfig returns the documents of an init that leaves out these phases.
-func initConfig(c Cluster, n Node, skip []string) ([]byte, error) {
+func InitConfig(c Cluster, n Node) ([]byte, error) {
 	docs, err := clusterDocuments(c, n)
 	if err != nil {
 		return nil, err
@@ -105,7 +102,7 @@ func initConfig(c Cluster, n Node, skip []string) ([]byte, error) {
 	if err := foundEtcd(find(docs, kindCluster), c.Founders); err != nil {
 		return nil, err
 	}
-	if err := addSkipPhases(docs[0], skip); err != nil {
+	if err := addSkipPhases(docs[0], SkipPhases()); err != nil {
 		return nil, err
 	}
 	return encode(docs...)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -185,8 +184,15 @@ func (a *fakeAPI) Version(ctx context.Context) (string, error) {
 	return Version, a.wait(ctx, "Version")
 }
 
-func (a *fakeAPI) CreateNodeObject(ctx context.Context, name string, podCIDR netip.Prefix, _ map[string]string, _ *kube.Room) error {
-	return a.did(ctx, "CreateNodeObject", name+" "+podCIDR.String())
+func (a *fakeAPI) CreateNodeObject(ctx context.Context, n kube.NodeObject) error {
+	what := n.Name
+	for _, p := range n.PodCIDRs {
+		what += " " + p.String()
+	}
+	for _, t := range n.Taints {
+		what += " " + t.Key + "=" + t.Value + ":" + t.Effect
+	}
+	return a.did(ctx, "CreateNodeObject", what)
 }
 
 func (a *fakeAPI) WaitNodesReady(ctx context.Context, _ []string, report func(string)) error {
