@@ -31,6 +31,8 @@ type life struct {
 // from outside, as the command has promised.
 type lifeSample struct {
 	Create  float64 `json:"createSeconds"`          // 1 node, usable
+	StopOne float64 `json:"stopOneSeconds"`         // of this node
+	Again   float64 `json:"startOneSeconds"`        // of this node, usable: what create is compared with
 	Worker  float64 `json:"workerAddedSeconds"`     // one more, Ready
 	Several float64 `json:"secondsPerWorkerAtOnce"` // a third of what three more take, all Ready
 	Stop    float64 `json:"stopSeconds"`            // of all of them
@@ -41,6 +43,8 @@ type lifeSample struct {
 func lifeFigures() []figure[lifeSample] {
 	return []figure[lifeSample]{
 		{"create, 1 node", "s", func(s *lifeSample) *float64 { return &s.Create }},
+		{"stop, 1 node", "s", func(s *lifeSample) *float64 { return &s.StopOne }},
+		{"start, 1 node", "s", func(s *lifeSample) *float64 { return &s.Again }},
 		{"worker added and Ready", "s", func(s *lifeSample) *float64 { return &s.Worker }},
 		{fmt.Sprintf("per worker of %d at once", atOnce), "s", func(s *lifeSample) *float64 { return &s.Several }},
 		{fmt.Sprintf("stop, %d nodes", 2+atOnce), "s", func(s *lifeSample) *float64 { return &s.Stop }},
@@ -56,8 +60,8 @@ func measureLife(ctx context.Context, engine *testbed.Engine, o options, say fun
 		if err != nil {
 			return nil, fmt.Errorf("life, round %d: %w", round, err)
 		}
-		say("life, round %d of %d: create %.1f s, worker %.1f s, each of %d more %.1f s, stop %.1f s, start %.1f s",
-			round, o.rounds, s.Create, s.Worker, atOnce, s.Several, s.Stop, s.Start)
+		say("life, round %d of %d: create %.1f s, stop %.1f s, start %.1f s, worker %.1f s, each of %d more %.1f s, stop %.1f s, start %.1f s",
+			round, o.rounds, s.Create, s.StopOne, s.Again, s.Worker, atOnce, s.Several, s.Stop, s.Start)
 		samples = append(samples, s)
 	}
 	return summarizeLife(samples), nil
@@ -80,6 +84,8 @@ func live(ctx context.Context, engine *testbed.Engine, o options, say func(strin
 		took  *float64
 	}{
 		{coveCreate(o, cluster), 1, usableNodes, &s.Create},
+		{[]string{o.cove, "stop", cluster}, 1, none, &s.StopOne},
+		{[]string{o.cove, "start", cluster}, 1, usableNodes, &s.Again},
 		{[]string{o.cove, "node", "add", "--name", cluster}, 2, readyNodes, &s.Worker},
 		{[]string{o.cove, "node", "add", "--name", cluster, "--count", fmt.Sprint(atOnce)}, 2 + atOnce, readyNodes, &s.Several},
 		{[]string{o.cove, "stop", cluster}, 2 + atOnce, none, &s.Stop},
@@ -131,7 +137,7 @@ func timed(ctx context.Context, p *probe, args []string, check func(context.Cont
 
 // summarizeLife fills in medians and their parts of create's.
 func summarizeLife(samples []lifeSample) *life {
-	l := &life{Samples: samples, Aims: lifeSample{Worker: 0.5, Start: 1}}
+	l := &life{Samples: samples, Aims: lifeSample{Worker: 0.5, Again: 1}}
 	for _, f := range lifeFigures() {
 		*f.of(&l.Median) = median(samples, f.of)
 	}

@@ -77,18 +77,18 @@ func wantForms(t *testing.T, r report) {
 // knownLife is the life whose table is golden.
 func knownLife() *life {
 	return summarizeLife([]lifeSample{
-		{Create: 8, Worker: 4, Several: 1, Stop: 3, Start: 9},
-		{Create: 10, Worker: 2, Several: 3, Stop: 1, Start: 7},
+		{Create: 8, StopOne: 1, Again: 5, Worker: 4, Several: 1, Stop: 3, Start: 9},
+		{Create: 10, StopOne: 2, Again: 7, Worker: 2, Several: 3, Stop: 1, Start: 7},
 	})
 }
 
 // TestLife wants medians, and their parts of create's.
 func TestLife(t *testing.T) {
 	l := knownLife()
-	if want := (lifeSample{9, 3, 2, 2, 8}); l.Median != want {
+	if want := (lifeSample{9, 1.5, 6, 3, 2, 2, 8}); l.Median != want {
 		t.Errorf("the medians are %+v, want %+v", l.Median, want)
 	}
-	if l.OfCreate.Create != 1 || l.OfCreate.Worker != 3.0/9 || l.OfCreate.Start != 8.0/9 {
+	if l.OfCreate.Create != 1 || l.OfCreate.Worker != 3.0/9 || l.OfCreate.Again != 6.0/9 || l.OfCreate.Start != 8.0/9 {
 		t.Errorf("of create: %+v", l.OfCreate)
 	}
 	if err := (*life)(nil).write(&bytes.Buffer{}); err != nil {
