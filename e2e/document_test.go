@@ -61,6 +61,12 @@ nodes:
 - role: worker
   labels:
     tier: frontend
+  kubeadmConfigPatches:
+  - |
+    kind: JoinConfiguration
+    nodeRegistration:
+      taints: [{key: soft, value: "1", effect: PreferNoSchedule}]
+      kubeletExtraArgs: {node-labels: "patched=join"}
   extraMounts:
   - hostPath: %s
     containerPath: /shared
@@ -82,6 +88,8 @@ nodes:
 		{"nftables", cl.kubectl("get", "configmap", "kube-proxy", "-n", "kube-system", "-o", "jsonpath={.data}")},
 		{"= 12345", cl.run("exec", worker, "--name", cl.name, "--", "containerd", "config", "dump")},
 		{"init", cl.kubectl("get", "node", controlPlane, "-o", "jsonpath={.metadata.labels.patched}")},
+		{"join", cl.kubectl("get", "node", worker, "-o", "jsonpath={.metadata.labels.patched}")},
+		{"soft=1:PreferNoSchedule", cl.kubectl("get", "node", worker, "-o", "jsonpath={range .spec.taints[*]}{.key}={.value}:{.effect} {end}")},
 		{"frontend", cl.kubectl("get", "node", worker, "-o", "jsonpath={.metadata.labels.tier}")},
 		{"from the host", cl.run("exec", worker, "--name", cl.name, "--", "cat", "/shared/hello")},
 	} {
