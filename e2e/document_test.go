@@ -58,6 +58,7 @@ nodes:
     hostPort: %d
     listenAddress: "127.0.0.1"
     protocol: TCP
+  - {containerPort: 30082, hostPort: 0, listenAddress: "127.0.0.1"}
 - role: worker
   labels:
     tier: frontend
@@ -108,10 +109,17 @@ nodes:
 	cl.run("image", "load", agnhost(t), "--name", cl.name)
 	cl.apply(pod("Pod", "web", `"netexec", "--http-port=8080"`, ""))
 	cl.kubectl("label", "pod", "web", "app=web")
-	cl.apply(`{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {type: NodePort, selector: {app: web}, ports: [{port: 80, targetPort: 8080, nodePort: 30081}]}}`)
+	cl.apply(`{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {type: NodePort, selector: {app: web}, ports: [{name: a, port: 80, targetPort: 8080, nodePort: 30081}, {name: b, port: 81, targetPort: 8080, nodePort: 30082}]}}`)
 	cl.kubectl("wait", "--for=condition=Ready", "pod/web", "--timeout=60s")
 	if body := get(t, machine{}, fmt.Sprintf("http://127.0.0.1:%d/hostname", webPort)); body != "web" {
 		t.Errorf("the published port is answered by %q", body)
+	}
+	random, err := cl.at.Command(t.Context(), "docker", "port", controlPlane, "30082/tcp").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body := get(t, machine{}, "http://"+strings.TrimSpace(string(random))+"/hostname"); body != "web" {
+		t.Errorf("the port that the engine chose, %s, is answered by %q", random, body)
 	}
 }
 

@@ -27,6 +27,7 @@ type Summary struct {
 	Name              string    `json:"name" yaml:"name"`
 	State             State     `json:"state" yaml:"state"`
 	KubernetesVersion string    `json:"kubernetesVersion,omitempty" yaml:"kubernetesVersion,omitempty"`
+	Upgrading         string    `json:"upgrading,omitempty" yaml:"upgrading,omitempty"` // the version that an upgrade which has not ended goes to
 	ControlPlanes     int       `json:"controlPlanes" yaml:"controlPlanes"`
 	Workers           int       `json:"workers" yaml:"workers"`
 	Created           time.Time `json:"created,omitzero" yaml:"created,omitempty"`
@@ -91,7 +92,7 @@ func summarize(ctx context.Context, e engine.Engine, info engine.Info, f found) 
 		return s, nil
 	}
 	record, err := readCreated(ctx, e, f)
-	s.Created, s.KubernetesVersion = record.Time, record.KubernetesVersion
+	s.Created, s.KubernetesVersion, s.Upgrading = record.Time, record.KubernetesVersion, record.Upgrading
 	return s, err
 }
 

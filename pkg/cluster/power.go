@@ -154,7 +154,11 @@ func Start(ctx context.Context, d Deps, name string, o PowerOptions) error {
 	return powered(ctx, d, name, o, planStart)
 }
 
+// planStart refuses a cluster that an upgrade was cut off on: a node may have a kubelet that waits for the rest of it.
 func planStart(was observed, chosen []engine.Node, rc *Context) (Plan, error) {
+	if half := was.record.Upgrading; half != "" {
+		return Plan{}, cutOff(was.name, half)
+	}
 	p := Plan{Cluster: was.name}
 	stage := func(name string, steps ...Step) {
 		if len(steps) > 0 {

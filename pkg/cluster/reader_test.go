@@ -50,11 +50,11 @@ func TestTheOnlyControlPlaneComesBackFromItsVolumes(t *testing.T) {
 func TestUpgradeGoesOnWithoutAContainer(t *testing.T) {
 	doc := document(t, "dev", 0)
 	s := newUpgrade(t, doc)
-	s.Fail["Cordon"] = fault.New(fault.NotReady, "injected")
+	s.Fail["WaitNodesFresh"] = fault.New(fault.NotReady, "injected")
 	if _, err := s.apply(t.Context(), of(clustertest.Version, doc)); err == nil {
 		t.Fatal("it went well")
 	}
-	delete(s.Fail, "Cordon")
+	delete(s.Fail, "WaitNodesFresh")
 	if err := s.Engine.RemoveNode(t.Context(), "dev-control-plane"); err != nil {
 		t.Fatal(err)
 	}

@@ -82,6 +82,9 @@ func GetStatus(ctx context.Context, d Deps, name string) (Status, error) {
 		s.Problems = append(s.Problems, "the run that made it did not end; `cove delete "+name+"` removes it")
 		return s, nil
 	}
+	if s.Upgrading != "" {
+		s.Problems = append(s.Problems, fmt.Sprintf("an upgrade to Kubernetes %s has not ended; unless it is under way, `%s` goes on with it", s.Upgrading, upgradeCommand(name, s.Upgrading)))
+	}
 	if s.State == Stopped || s.State == Paused {
 		return s, nil
 	}

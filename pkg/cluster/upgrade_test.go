@@ -3,6 +3,7 @@ package cluster_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -138,6 +139,13 @@ func TestUpgradeHalfWay(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 	delete(s.Fail, "Cordon")
+	now, err := cluster.GetStatus(t.Context(), s.deps, "dev")
+	if err != nil || now.Usable || !slices.ContainsFunc(now.Problems, func(p string) bool { return strings.Contains(p, "`cove upgrade dev --kubernetes-version v1.36.3`") }) {
+		t.Errorf("status: %+v, %v", now, err)
+	}
+	if err := cluster.Start(t.Context(), s.deps, "dev", cluster.PowerOptions{}); !fault.Is(err, fault.ConfigUnsupported) {
+		t.Errorf("start: %v", err)
+	}
 	for _, other := range []v1alpha1.Cluster{of(oldVersion, doc), of("v1.36.9", doc), resized(t, of(oldVersion, doc), 1, 2)} {
 		_, err := s.apply(t.Context(), other)
 		if !fault.Is(err, fault.ConfigUnsupported) || !strings.Contains(fault.ReportOf(err).Hint, "cove upgrade dev --kubernetes-version v1.36.3") {
@@ -148,6 +156,22 @@ func TestUpgradeHalfWay(t *testing.T) {
 		t.Error(err)
 	}
 	s.follows(t, of(clustertest.Version, doc))
+	if now, err := cluster.GetStatus(t.Context(), s.deps, "dev"); err != nil || len(now.Problems) > 0 {
+		t.Errorf("status: %+v, %v", now, err)
+	}
+}
+
+// A node that somebody else has cordoned stays so.
+func TestUpgradeLeavesCordons(t *testing.T) {
+	doc := document(t, "dev", 2)
+	s := newUpgrade(t, doc)
+	s.Cordoned["dev-worker"] = false
+	if _, err := s.apply(t.Context(), of(clustertest.Version, doc)); err != nil {
+		t.Fatal(err)
+	}
+	if want := map[string]bool{"dev-worker": false}; !maps.Equal(s.Cordoned, want) {
+		t.Errorf("cordoned: %v", s.Cordoned)
+	}
 }
 
 func TestUpgradeRefused(t *testing.T) {

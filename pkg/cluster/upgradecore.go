@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -91,7 +92,7 @@ func applyCoreOf(ctx context.Context, rc *Context, node string, adapt func(*unst
 	return fault.Wrap(fault.AddonFailed, err, "cannot apply kube-proxy and DNS")
 }
 
-// upgradedBack returns the step that waits for an upgraded node, and lets pods onto it again.
+// upgradedBack returns the step that waits for an upgraded node, and lets pods onto it again, unless somebody else keeps them off.
 func upgradedBack(n v1alpha1.Node) func(context.Context, *Context) error {
 	return func(ctx context.Context, rc *Context) error {
 		if err := renewProxy(ctx, rc, n.Name); err != nil {
@@ -100,11 +101,23 @@ func upgradedBack(n v1alpha1.Node) func(context.Context, *Context) error {
 		if _, err := waitFresh(ctx, rc, []string{n.Name}); err != nil {
 			return err
 		}
-		if err := rc.kube.Cordon(ctx, n.Name, false); err != nil {
+		if err := uncordon(ctx, rc, n.Name); err != nil {
 			return err
 		}
 		return waitBack([]string{n.Name})(ctx, rc)
 	}
+}
+
+// uncordon lets pods onto a node again that cove has drained.
+func uncordon(ctx context.Context, rc *Context, node string) error {
+	nodes, err := rc.kube.Nodes(ctx)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(nodes, func(n kube.NodeInfo) bool { return n.Name == node && n.Cordoned }) {
+		return rc.kube.Cordon(ctx, node, false)
+	}
+	return nil
 }
 
 // renewProxy removes a node's kube-proxy pod where it is not of the version that the DaemonSet has now: it gets one that is.

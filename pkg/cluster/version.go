@@ -26,8 +26,7 @@ func (d *delta) version() error {
 		return fault.Wrap(fault.ConfigInvalid, err, "cannot read kubernetesVersion")
 	}
 	if half := d.was.record.Upgrading; half != "" && half != tag(to) {
-		return fault.New(fault.ConfigUnsupported, "an upgrade of cluster %q to Kubernetes %s was cut off", d.doc.Name, half).
-			WithHint("go on with it first: `cove upgrade %s --kubernetes-version %s`", d.doc.Name, half)
+		return cutOff(d.doc.Name, half)
 	}
 	switch {
 	case to.EqualTo(from):
@@ -41,6 +40,16 @@ func (d *delta) version() error {
 	}
 	d.from, d.to = tag(from), tag(to)
 	return nil
+}
+
+// cutOff refuses what cannot be done to a cluster that is half-way to another version.
+func cutOff(cluster, to string) error {
+	return fault.New(fault.ConfigUnsupported, "an upgrade of cluster %q to Kubernetes %s was cut off", cluster, to).
+		WithHint("go on with it first: `%s`", upgradeCommand(cluster, to))
+}
+
+func upgradeCommand(cluster, to string) string {
+	return "cove upgrade " + cluster + " --kubernetes-version " + to
 }
 
 // upgradeEffect says what an upgrade means for what runs on a node.

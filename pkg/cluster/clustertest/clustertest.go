@@ -45,6 +45,9 @@ type World struct {
 	// Now is the clock of what kubeadm makes; nil: the real one.
 	Now func() time.Time
 
+	// Cordoned are the nodes that take no new pods: true where cove has seen to it.
+	Cordoned map[string]bool
+
 	mu      sync.Mutex
 	applied []string
 	calls   []string
@@ -53,7 +56,7 @@ type World struct {
 
 // New gives the engine nodes that do something.
 func New(f *enginetest.Fake) *World {
-	w := &World{Engine: f, Fail: map[string]error{}}
+	w := &World{Engine: f, Fail: map[string]error{}, Cordoned: map[string]bool{}}
 	f.OnExec = w.exec
 	f.OnDial = w.dial
 	return w

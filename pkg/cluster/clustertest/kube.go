@@ -209,12 +209,32 @@ func (a *fakeAPI) SetNode(ctx context.Context, name string, _ map[string]*string
 }
 
 func (a *fakeAPI) Cordon(ctx context.Context, node string, on bool) error {
-	return a.did(ctx, "Cordon", fmt.Sprintf("%s %v", node, on))
+	if err := a.did(ctx, "Cordon", fmt.Sprintf("%s %v", node, on)); err != nil {
+		return err
+	}
+	a.cordon(node, on)
+	return nil
 }
 
 func (a *fakeAPI) Drain(ctx context.Context, node string, _ kube.DrainOptions, report func(string)) error {
 	report("a pod")
-	return a.did(ctx, "Drain", node)
+	if err := a.did(ctx, "Drain", node); err != nil {
+		return err
+	}
+	a.cordon(node, true)
+	return nil
+}
+
+// cordon is cove's: it is no news to a node that somebody else has cordoned.
+func (a *fakeAPI) cordon(node string, on bool) {
+	a.world.mu.Lock()
+	defer a.world.mu.Unlock()
+	if _, is := a.world.Cordoned[node]; on && !is {
+		a.world.Cordoned[node] = true
+	}
+	if !on {
+		delete(a.world.Cordoned, node)
+	}
 }
 
 func (a *fakeAPI) WaitNodesFresh(ctx context.Context, names []string, _ map[string]time.Time, report func(string)) error {
@@ -281,6 +301,10 @@ func (a *fakeAPI) Nodes(ctx context.Context) ([]kube.NodeInfo, error) {
 			if !running {
 				info.Reason = "NodeStatusUnknown: Kubelet stopped posting node status."
 			}
+			a.world.mu.Lock()
+			info.Cordoned = a.world.Cordoned[n.Name]
+			_, info.Unschedulable = a.world.Cordoned[n.Name]
+			a.world.mu.Unlock()
 			nodes = append(nodes, info)
 		}
 	}
