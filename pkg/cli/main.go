@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -38,6 +39,9 @@ func (f *Factory) main(ctx context.Context, root *cobra.Command, args []string) 
 		return fault.ReportOf(reported.err).Exit
 	}
 	report := fault.ReportOf(interrupted(ctx, f.asUsage(cmd, err)))
+	if report.Code == fault.FileUnwritable && errors.Is(err, syscall.EPIPE) {
+		return report.Exit // the reader has seen enough: `cove status | head -1`
+	}
 	display.WriteReport(f.IO.ErrOut, report, f.global.verbosity, f.color())
 	if report.Code == fault.Usage {
 		fmt.Fprintf(f.IO.ErrOut, "usage: %s\n", useLine(cmd))

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -74,6 +75,7 @@ func TestStatus(t *testing.T) {
 		{"a code", nil, fault.New(fault.ClusterExists, "cluster exists").WithHint("h"), 3, "error: cluster exists [CLUSTER_EXISTS]\nhint: h\n"},
 		{"a wrong command line", nil, fault.New(fault.Usage, "x").WithHint("h"), 2, "error: x [USAGE]\nhint: h\nusage: cove group do [flags]\n"},
 		{"reported before", nil, &reportedError{fault.New(fault.NotReady, "x")}, 5, ""},
+		{"a reader that went away", nil, fault.Wrap(fault.FileUnwritable, &os.PathError{Op: "write", Path: "/dev/stdout", Err: syscall.EPIPE}, "x"), fault.KindOf(fault.FileUnwritable).Exit, ""},
 		{"a command's own status", nil, &statusError{42}, 42, ""},
 		{
 			"interrupted, whatever the error", cancelled, fault.New(fault.KubeadmInit, "x").WithHint("h"), 130,
