@@ -81,7 +81,8 @@ type Access interface {
 // Networks makes and removes networks.
 type Networks interface {
 	// CreateNetwork makes a bridge network. With a zero spec.Subnet it picks a free one: one that overlaps no network of the
-	// engine. NameTaken, NetworkTaken, NetworkExhausted.
+	// engine. With spec.IPv6 the network has both families, and an engine or a host that cannot give IPv6 is EngineUnsupported.
+	// NameTaken, NetworkTaken, NetworkExhausted.
 	CreateNetwork(ctx context.Context, spec NetworkSpec) (Network, error)
 	Networks(ctx context.Context, sel Selector) ([]Network, error)
 	RemoveNetwork(ctx context.Context, name string) error // no such network is no error
@@ -151,7 +152,8 @@ type NodeSpec struct {
 	Entrypoint []string
 	Labels     map[string]string // more labels
 	Network    string
-	IP         netip.Addr            // fixed
+	IP         netip.Addr            // fixed, of IPv4
+	IP6        netip.Addr            // fixed, of IPv6; zero: the container has no IPv6. Of a Network that has it.
 	Hosts      map[string]netip.Addr // more lines of its /etc/hosts
 	DNSSearch  []string              // search domains of its resolver; nil: as the engine has it
 	Volumes    []VolumeMount
@@ -219,7 +221,8 @@ type Node struct {
 	Error    string // why it did not start or stopped, if the engine says
 	Restarts int    // how often the engine restarted it by itself since it was last started
 	Image    string
-	IP       netip.Addr // zero where it has none now
+	IP       netip.Addr // of IPv4; zero where it has none now
+	IP6      netip.Addr // of IPv6; zero where it has none now, or never has
 	Ports    []Port     // as published; before the start as asked
 	Volumes  []VolumeMount
 	Created  time.Time
@@ -233,6 +236,7 @@ type Node struct {
 type NetworkSpec struct {
 	Name, Cluster, Run string
 	Subnet             netip.Prefix   // zero: pick a free one
+	IPv6               bool           // besides IPv4: a /64 of unique local addresses, picked at random
 	Avoid              []netip.Prefix // what a picked subnet must not overlap: the cluster's pods and services
 	Labels             map[string]string
 }
@@ -242,6 +246,8 @@ type Network struct {
 	ID, Name, Cluster, Run string
 	Subnet                 netip.Prefix
 	Gateway                netip.Addr
+	Subnet6                netip.Prefix // zero where the network has no IPv6
+	Gateway6               netip.Addr
 	Labels                 map[string]string
 	Created                time.Time // by the engine's clock
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"crypto/rand"
 	"encoding/binary"
 	"math"
 	"net/netip"
@@ -39,4 +40,20 @@ func after(a, b netip.Prefix) netip.Addr {
 	at := min(uint64(binary.BigEndian.Uint32(quad[:]))+1<<(32-bits), math.MaxUint32)
 	binary.BigEndian.PutUint32(quad[:], uint32(at))
 	return netip.AddrFrom4(quad)
+}
+
+// FreeSubnet6 returns a /64 of unique local addresses (RFC 4193) that overlaps none of avoid. Its 40 bits of global ID are
+// random, so that clusters of engines that know nothing of each other differ, too; the zero prefix where avoid has nearly all
+// there is.
+func FreeSubnet6(avoid []netip.Prefix) netip.Prefix {
+	const tries = 100
+	for range tries {
+		raw := [16]byte{0xfd}
+		_, _ = rand.Read(raw[1:6]) // never fails
+		subnet := netip.PrefixFrom(netip.AddrFrom16(raw), 64)
+		if !slices.ContainsFunc(avoid, subnet.Overlaps) {
+			return subnet
+		}
+	}
+	return netip.Prefix{}
 }

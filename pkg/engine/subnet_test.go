@@ -33,3 +33,22 @@ func TestFreeSubnet(t *testing.T) {
 		})
 	}
 }
+
+func TestFreeSubnet6(t *testing.T) {
+	local := netip.MustParsePrefix("fd00::/8")
+	half := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/9")}
+	seen := map[netip.Prefix]bool{}
+	for range 200 {
+		got := FreeSubnet6(half)
+		if got.Bits() != 64 || !local.Overlaps(got) || got != got.Masked() || half[1].Overlaps(got) || seen[got] {
+			t.Fatalf("got %s, after %d others", got, len(seen))
+		}
+		if raw := got.Addr().As16(); raw[6] != 0 || raw[7] != 0 {
+			t.Errorf("%s is not the first subnet of its site", got)
+		}
+		seen[got] = true
+	}
+	if got := FreeSubnet6([]netip.Prefix{local}); got.IsValid() {
+		t.Errorf("got %s where nothing is free", got)
+	}
+}

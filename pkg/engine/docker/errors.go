@@ -131,6 +131,16 @@ func lacksSwap(err error) bool {
 		(strings.Contains(msg, "memory.swap.max") || strings.Contains(msg, "memory.memsw.limit_in_bytes"))
 }
 
+// lacksIPv6 tells the errors of an engine that is asked for a network with IPv6, and whose kernel or whose tables have none: "Cannot read
+// IPv6 setup for bridge", "Unable to enable IPv6 on the bridge", "iptables failed: ip6tables".
+func lacksIPv6(err error) bool {
+	if err == nil {
+		return false
+	}
+	msg := strings.ToLower(err.Error())
+	return strings.Contains(msg, "ip6tables") || strings.Contains(msg, "ipv6") && (strings.Contains(msg, "bridge") || strings.Contains(msg, "/proc/sys/net"))
+}
+
 // trimPrefixes removes what the client and the engine put before what happened.
 func trimPrefixes(msg string) string {
 	for _, prefix := range []string{"Error response from daemon: ", "error during connect: "} {

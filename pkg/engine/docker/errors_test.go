@@ -26,7 +26,7 @@ func TestAnswers(t *testing.T) {
 		},
 		start: func(e *Engine) error { return e.StartNode(t.Context(), "dev-a") },
 		network: func(e *Engine) error {
-			_, err := e.CreateNetwork(t.Context(), engine.NetworkSpec{Name: "dev", Cluster: "dev", Subnet: mustPrefix("172.18.0.0/24")})
+			_, err := e.CreateNetwork(t.Context(), engine.NetworkSpec{Name: "dev", Cluster: "dev", Subnet: mustPrefix("172.18.0.0/24"), IPv6: true})
 			return err
 		},
 		"POST /containers/dev-a/exec": func(e *Engine) error {
@@ -70,6 +70,8 @@ func TestAnswers(t *testing.T) {
 		{"overlap, 20.10", network, 403, "Pool overlaps with other one on this address space", fault.NetworkTaken, "172.18.0.0/24"},
 		{"overlap, 29", network, 403, "invalid pool request: Pool overlaps with other one on this address space", fault.NetworkTaken, "Pool overlaps"},
 		{"taken network", network, 409, "network with name dev already exists", fault.NameTaken, "network dev"},
+		{"no IPv6, 20.10", network, 500, "Cannot read IPv6 setup for bridge br-1234: open /proc/sys/net/ipv6/conf/br-1234/disable_ipv6: no such file or directory", fault.EngineUnsupported, "no IPv6: Cannot read IPv6 setup"},
+		{"no IPv6 tables, 28", network, 500, "Failed to Setup IP tables: Unable to enable NAT rule:  (iptables failed: ip6tables --wait -t nat: can't initialize)", fault.EngineUnsupported, "cannot create network dev: the engine or its host has no IPv6"},
 		{"no pools, 20.10", network, 404, "could not find an available, non-overlapping IPv4 address pool among the defaults to assign to the network", fault.NetworkExhausted, "non-overlapping"},
 		{"no pools, 28", network, 400, "all predefined address pools have been fully subnetted", fault.NetworkExhausted, "fully subnetted"},
 		{"no such node", "POST /containers/dev-a/exec", 404, "No such container: dev-a", fault.NodeNotFound, "there is no node dev-a"},

@@ -44,7 +44,15 @@ func (e *Engine) CreateNetwork(ctx context.Context, spec engine.NetworkSpec) (en
 				return engine.Network{}, fault.New(fault.NetworkExhausted, "cannot create network %s: no private /24 is free", spec.Name)
 			}
 		}
-		err = e.createNetwork(ctx, spec, subnet, defaultMTU(existing))
+		subnets := []netip.Prefix{subnet}
+		if spec.IPv6 {
+			six := engine.FreeSubnet6(slices.Concat(spec.Avoid, subnetsOf(existing)))
+			if !six.IsValid() {
+				return engine.Network{}, fault.New(fault.NetworkExhausted, "cannot create network %s: no local /64 is free", spec.Name)
+			}
+			subnets = append(subnets, six)
+		}
+		err = e.createNetwork(ctx, spec, subnets, defaultMTU(existing))
 		if fault.Is(err, fault.NetworkTaken) && !spec.Subnet.IsValid() {
 			tried = append(tried, subnet) // somebody else was faster, or the host uses it in a way that is not seen
 			continue
@@ -58,16 +66,22 @@ func (e *Engine) CreateNetwork(ctx context.Context, spec engine.NetworkSpec) (en
 
 // createNetwork asks the engine for the network, and waits for its answer also when ctx ends meanwhile: an engine that has
 // begun makes it all the same, and maybe later than a roll-back looks for it.
-func (e *Engine) createNetwork(ctx context.Context, spec engine.NetworkSpec, subnet netip.Prefix, mtu string) error {
+func (e *Engine) createNetwork(ctx context.Context, spec engine.NetworkSpec, subnets []netip.Prefix, mtu string) error {
 	labels := maps.Clone(spec.Labels)
 	if labels == nil {
 		labels = map[string]string{}
 	}
 	labels[engine.LabelCluster], labels[engine.LabelRun] = spec.Cluster, spec.Run
 	options := network.CreateOptions{
-		Driver: "bridge", Labels: labels, Options: map[string]string{},
+		Driver: "bridge", Labels: labels, Options: map[string]string{}, IPAM: &network.IPAM{},
+	}
+	for _, s := range subnets {
 		// The gateway is named: some engines leave it out of what they tell where they chose it themselves.
-		IPAM: &network.IPAM{Config: []network.IPAMConfig{{Subnet: subnet.String(), Gateway: subnet.Addr().Next().String()}}},
+		options.IPAM.Config = append(options.IPAM.Config, network.IPAMConfig{Subnet: s.String(), Gateway: s.Addr().Next().String()})
+	}
+	if spec.IPv6 {
+		options.EnableIPv6 = new(bool)
+		*options.EnableIPv6 = true
 	}
 	if mtu != "" {
 		options.Options[mtuOption] = mtu
@@ -78,7 +92,11 @@ func (e *Engine) createNetwork(ctx context.Context, spec engine.NetworkSpec, sub
 	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), networkLimit)
 	defer cancel()
 	_, err := e.api.NetworkCreate(asking, spec.Name, options)
-	return e.fail(fault.EngineFailed, err, "cannot create network %s with subnet %s", spec.Name, subnet)
+	if spec.IPv6 && lacksIPv6(err) {
+		return fault.New(fault.EngineUnsupported, "cannot create network %s: the engine or its host has no IPv6: %s", spec.Name, trimPrefixes(err.Error())).
+			WithHint("turn IPv6 on in the kernel of the engine's host and in the engine, or set networking.ipFamily to ipv4")
+	}
+	return e.fail(fault.EngineFailed, err, "cannot create network %s with subnet %s", spec.Name, subnets[0])
 }
 
 // network returns the network of that name.
@@ -129,12 +147,14 @@ func toNetwork(n network.Inspect) engine.Network {
 	}
 	for _, c := range n.IPAM.Config {
 		subnet, err := netip.ParsePrefix(c.Subnet)
-		if err != nil || !subnet.Addr().Is4() {
+		if err != nil {
 			continue
 		}
-		out.Subnet = subnet.Masked()
-		if gateway, err := netip.ParseAddr(c.Gateway); err == nil {
-			out.Gateway = gateway
+		gateway, _ := netip.ParseAddr(c.Gateway) // zero where the engine does not say
+		if subnet.Addr().Is4() {
+			out.Subnet, out.Gateway = subnet.Masked(), gateway
+		} else {
+			out.Subnet6, out.Gateway6 = subnet.Masked(), gateway
 		}
 	}
 	return out
@@ -150,12 +170,12 @@ func defaultMTU(networks []network.Summary) string {
 	return ""
 }
 
-// subnetsOf returns every IPv4 subnet of the networks.
+// subnetsOf returns every subnet of the networks.
 func subnetsOf(networks []network.Summary) []netip.Prefix {
 	var subnets []netip.Prefix
 	for _, n := range networks {
 		for _, c := range n.IPAM.Config {
-			if subnet, err := netip.ParsePrefix(c.Subnet); err == nil && subnet.Addr().Is4() {
+			if subnet, err := netip.ParsePrefix(c.Subnet); err == nil {
 				subnets = append(subnets, subnet)
 			}
 		}

@@ -248,6 +248,9 @@ func toNode(c container.InspectResponse) engine.Node {
 			if ip, err := netip.ParseAddr(ep.IPAddress); err == nil {
 				n.IP = ip
 			}
+			if ip, err := netip.ParseAddr(ep.GlobalIPv6Address); err == nil {
+				n.IP6 = ip
+			}
 		}
 	}
 	return n

@@ -65,7 +65,8 @@ func (e *Engine) newBody(spec engine.NodeSpec, sys *system.Info) (body, error) {
 	}
 	if spec.Network != "" {
 		b.host.NetworkMode = container.NetworkMode(spec.Network)
-		b.net.EndpointsConfig = map[string]*network.EndpointSettings{spec.Network: endpointSettings(spec.IP)}
+		b.net.EndpointsConfig = map[string]*network.EndpointSettings{spec.Network: endpointSettings(spec.IP, spec.IP6)}
+		b.host.Sysctls = sysctls(spec)
 	}
 	if err := addMounts(b.host, spec); err != nil {
 		return body{}, fault.Wrap(fault.ConfigInvalid, err, "cannot create node %s", spec.Name)
@@ -153,10 +154,15 @@ func extraHosts(hosts map[string]netip.Addr) []string {
 	return list
 }
 
-func endpointSettings(ip netip.Addr) *network.EndpointSettings {
+func endpointSettings(ips ...netip.Addr) *network.EndpointSettings {
 	s := &network.EndpointSettings{}
-	if ip.IsValid() {
-		s.IPAMConfig = &network.EndpointIPAMConfig{}
+	for _, ip := range ips {
+		if !ip.IsValid() {
+			continue
+		}
+		if s.IPAMConfig == nil {
+			s.IPAMConfig = &network.EndpointIPAMConfig{}
+		}
 		if ip.Is4() {
 			s.IPAMConfig.IPv4Address = ip.String()
 		} else {
@@ -164,6 +170,19 @@ func endpointSettings(ip netip.Addr) *network.EndpointSettings {
 		}
 	}
 	return s
+}
+
+// sysctls let a container with IPv6 have it on all its links, and a host of pods pass it on between them: an engine turns IPv6 off
+// but on the link to its network, and the kernel forwards IPv4 alone.
+func sysctls(spec engine.NodeSpec) map[string]string {
+	if !spec.IP6.IsValid() {
+		return nil
+	}
+	settings := map[string]string{"net.ipv6.conf.all.disable_ipv6": "0"}
+	if !spec.Unprivileged {
+		settings["net.ipv6.conf.all.forwarding"] = "1"
+	}
+	return settings
 }
 
 // logConfig bounds what a node's log may fill of the engine's disk. A driver that cannot be read back, and one that an

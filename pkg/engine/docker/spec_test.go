@@ -43,9 +43,12 @@ func TestBodyGolden(t *testing.T) {
 		restricted   bool
 		noModules    bool
 		unprivileged bool
+		six          bool
 	}{
 		"privileged":   {sys: system.Info{LoggingDriver: "json-file", SwapLimit: true, NCPU: 2}},
 		"unprivileged": {sys: system.Info{LoggingDriver: "local", SwapLimit: true, SecurityOptions: []string{"name=userns"}}, restricted: true, unprivileged: true},
+		"both":         {sys: system.Info{LoggingDriver: "json-file", SwapLimit: true, NCPU: 2}, six: true},
+		"balancer":     {sys: system.Info{LoggingDriver: "json-file", SwapLimit: true, NCPU: 2}, six: true, unprivileged: true},
 		"restricted":   {sys: system.Info{LoggingDriver: "journald", SecurityOptions: []string{"name=seccomp,profile=default", "name=selinux"}}, restricted: true, noModules: true},
 		"remapped":     {sys: system.Info{LoggingDriver: "none", SecurityOptions: []string{"name=userns"}}},
 	} {
@@ -55,6 +58,9 @@ func TestBodyGolden(t *testing.T) {
 			e.noModules.Store(c.noModules)
 			spec := spec
 			spec.Unprivileged = c.unprivileged
+			if c.six {
+				spec.IP6 = netip.MustParseAddr("fd12::a")
+			}
 			b, err := e.newBody(spec, &c.sys)
 			if err != nil {
 				t.Fatal(err)

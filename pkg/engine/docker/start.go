@@ -12,7 +12,6 @@ import (
 	"github.com/docker/docker/api/types/mount"
 	"github.com/docker/docker/api/types/network"
 
-	"github.com/cove-k8s/cove/pkg/engine"
 	"github.com/cove-k8s/cove/pkg/fault"
 )
 
@@ -74,7 +73,7 @@ func (e *Engine) replace(ctx context.Context, old container.InspectResponse) (co
 	if old.NetworkSettings != nil && len(old.NetworkSettings.Networks) > 0 {
 		b.net.EndpointsConfig = map[string]*network.EndpointSettings{}
 		for network, s := range old.NetworkSettings.Networks {
-			b.net.EndpointsConfig[network] = endpointSettings(engine.NodeSpec{}.IP)
+			b.net.EndpointsConfig[network] = endpointSettings()
 			b.net.EndpointsConfig[network].IPAMConfig = s.IPAMConfig
 		}
 	}

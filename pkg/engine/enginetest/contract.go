@@ -63,6 +63,7 @@ func Contract(t *testing.T, open func(t *testing.T) engine.Engine, image string)
 		{"dial refused", contractDialRefused},
 		{"networks", contractNetworks},
 		{"picked subnets", contractSubnets},
+		{"both families", contractFamilies},
 		{"images", contractImages},
 		{"save and load", contractSaveLoad},
 		{"cancelled before it begins", contractCancelled},

@@ -42,6 +42,9 @@ func (s *state) createNetwork(spec engine.NetworkSpec) (engine.Network, error) {
 	taken := []netip.Prefix{netip.MustParsePrefix("172.17.0.0/16")} // the default network's
 	for _, n := range s.Networks {
 		taken = append(taken, n.Subnet)
+		if n.Subnet6.IsValid() {
+			taken = append(taken, n.Subnet6)
+		}
 	}
 	subnet := spec.Subnet.Masked()
 	if !spec.Subnet.IsValid() {
@@ -61,6 +64,10 @@ func (s *state) createNetwork(spec engine.NetworkSpec) (engine.Network, error) {
 	n := engine.Network{
 		ID: s.id(), Name: spec.Name, Cluster: spec.Cluster, Run: spec.Run, Labels: labels, Subnet: subnet, Gateway: subnet.Addr().Next(),
 		Created: time.Now(),
+	}
+	if spec.IPv6 {
+		n.Subnet6 = engine.FreeSubnet6(slices.Concat(taken, spec.Avoid))
+		n.Gateway6 = n.Subnet6.Addr().Next()
 	}
 	s.Networks[spec.Name] = n
 	return n, nil

@@ -157,17 +157,20 @@ func (f *Fake) StartNode(ctx context.Context, name string) error {
 
 // startNode gives the node its address and its ports.
 func (s *state) startNode(n *node) error {
-	subnet := netip.MustParsePrefix("172.17.0.0/16")
+	subnet, six := netip.MustParsePrefix("172.17.0.0/16"), netip.Prefix{}
 	if n.Spec.Network != "" {
 		net, ok := s.Networks[n.Spec.Network]
 		if !ok {
 			return fault.New(fault.EngineFailed, "cannot start node %s: network %s not found", n.Node.Name, n.Spec.Network)
 		}
-		subnet = net.Subnet
+		subnet, six = net.Subnet, net.Subnet6
 	}
 	ip, err := s.address(n, subnet)
 	if err != nil {
 		return err
+	}
+	if ip := n.Spec.IP6; ip.IsValid() && (!six.Contains(ip) || s.hasIP6(n, ip)) {
+		return fault.New(fault.NetworkTaken, "cannot start node %s: address %s is in use or not of %s", n.Node.Name, ip, six)
 	}
 	ports := slices.Clone(n.Spec.Ports)
 	for i := range ports {
@@ -183,8 +186,18 @@ func (s *state) startNode(n *node) error {
 				net.JoinHostPort(cmp.Or(ports[i].HostIP, "0.0.0.0"), strconv.Itoa(int(ports[i].HostPort))))
 		}
 	}
-	n.Node.IP, n.Node.Ports = ip, ports
+	n.Node.IP, n.Node.IP6, n.Node.Ports = ip, n.Spec.IP6, ports
 	return nil
+}
+
+// hasIP6 tells whether a node other than n has the address.
+func (s *state) hasIP6(n *node, ip netip.Addr) bool {
+	for _, other := range s.Nodes {
+		if other != n && other.Node.IP6 == ip {
+			return true
+		}
+	}
+	return false
 }
 
 // address returns the address that a node gets: its own, or the first free one behind the gateway.
@@ -266,7 +279,8 @@ func (n *node) begin() {
 
 // end is the end of a node's PID 1.
 func (n *node) end(code int, last string) {
-	n.Node.State, n.Node.ExitCode, n.Node.IP, n.Node.Ports = engine.StateExited, code, netip.Addr{}, slices.Clone(n.Spec.Ports)
+	n.Node.State, n.Node.ExitCode, n.Node.Ports = engine.StateExited, code, slices.Clone(n.Spec.Ports)
+	n.Node.IP, n.Node.IP6 = netip.Addr{}, netip.Addr{}
 	n.Node.FinishedAt = now()
 	n.Log += last
 }
