@@ -201,6 +201,36 @@ func TestWaitForNode(t *testing.T) {
 	}
 }
 
+// A node of IPv6 alone has no address of IPv4 that a backend could compare with another one.
+func TestLinkOf(t *testing.T) {
+	for name, tt := range map[string]struct {
+		node    node
+		subnets string
+		want    [4]string // the interface's addresses, and those that others know
+	}{
+		"ipv4": {node{IPv4: "127.0.0.1"}, "10.244.0.0/16", [4]string{"127.0.0.1", "<nil>", "127.0.0.1", "<nil>"}},
+		"ipv6": {node{IPv6: "::1"}, "fd00:10:244::/56", [4]string{"<nil>", "::1", "<nil>", "::1"}},
+		"both": {node{IPv4: "127.0.0.1", IPv6: "::1"}, "10.244.0.0/16,fd00:10:244::/56", [4]string{"127.0.0.1", "::1", "127.0.0.1", "::1"}},
+	} {
+		s, err := settingsFrom(env(map[string]string{"NODE_NAME": "n", "POD_SUBNET": tt.subnets}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := s.network()
+		if err != nil {
+			t.Fatal(err)
+		}
+		link, err := linkOf(tt.node, n)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if got := [4]string{link.IfaceAddr.String(), link.IfaceV6Addr.String(), link.ExtAddr.String(), link.ExtV6Addr.String()}; got != tt.want {
+			t.Errorf("%s: got %v, want %v", name, got, tt.want)
+		}
+	}
+}
+
 func TestReachAPI(t *testing.T) {
 	t.Setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
 	t.Setenv("KUBERNETES_SERVICE_PORT", "443")

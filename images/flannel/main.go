@@ -106,6 +106,9 @@ func linkOf(node node, network *subnet.Config) (*backend.ExternalInterface, erro
 	if err != nil {
 		return nil, fmt.Errorf("cannot find the interface of %s: %w", name, err)
 	}
+	if !network.EnableIPv4 {
+		link.IfaceAddr = nil // or it is taken for an address of IPv4 behind a NAT, which host-gw refuses
+	}
 	return link, nil
 }
 

@@ -30,6 +30,7 @@ const (
 	resolverPort = 53
 	graftProgram = "containerd-graft"
 	graftBudget  = time.Minute                       // on a disk that is slow to flush
+	envFamily    = "COVE_NODE_FAMILY"                // cove's word for the only family that Kubernetes uses
 	nodeLink     = "eth0"                            // the engine's name of a container's first link
 	cniConf      = "/etc/cni/net.d/10-cove.conflist" // written by cove before the start
 )
@@ -145,7 +146,7 @@ func (n *node) relayDNS(ctx context.Context) {
 		n.log.Printf("dns: %v", err)
 		return
 	}
-	own := resolv.NodeAddresses()
+	own := resolv.OfFamily(resolv.NodeAddresses(), os.Getenv(envFamily))
 	path := filepath.Join(stateDir, "resolv.json")
 	upstreams := resolv.Upstreams(string(text), own, resolv.LoadRecord(path))
 	if upstreams == nil {

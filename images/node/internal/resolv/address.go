@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -57,6 +58,15 @@ func DefaultInterface(text string) string {
 		}
 	}
 	return ""
+}
+
+// OfFamily are those of the addresses that pods can reach: all, or where family is "ipv6" those of IPv6, for the container then has an
+// address of IPv4 that pods have no way to.
+func OfFamily(addrs []netip.Addr, family string) []netip.Addr {
+	if family != "ipv6" {
+		return addrs
+	}
+	return slices.DeleteFunc(slices.Clone(addrs), netip.Addr.Is4)
 }
 
 func onePerFamily(addrs []netip.Addr) []netip.Addr {

@@ -105,6 +105,19 @@ fd00::2	DEV
 	}
 }
 
+func TestOfFamily(t *testing.T) {
+	both := addrs("172.18.0.2", "fd00::2")
+	if got := OfFamily(both, ""); !slices.Equal(got, both) {
+		t.Errorf("both families: got %v", got)
+	}
+	if got := OfFamily(both, "ipv6"); !slices.Equal(got, both[1:]) {
+		t.Errorf("IPv6 alone: got %v", got)
+	}
+	if got := OfFamily(both[:1], "ipv6"); len(got) > 0 {
+		t.Errorf("IPv6 where there is none: got %v", got)
+	}
+}
+
 func TestDefaultInterface(t *testing.T) {
 	const routes = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n" +
 		"eth1\t0000FEA9\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0\n" +
