@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/netip"
 
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -20,6 +21,8 @@ type Access struct {
 	Context kubeconfig.Context // as it belongs into a kubeconfig
 	// Dial reaches the API from this machine, also where the context's server is not to be reached from here.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Inside is the address of a control plane in the cluster's network; zero where none runs.
+	Inside netip.Addr
 }
 
 // adminConf is kubeadm's own kubeconfig on a control plane.
@@ -48,13 +51,11 @@ func access(ctx context.Context, e engine.Engine, info engine.Info, f found) (Ac
 	if err != nil {
 		return Access{}, fault.Wrap(fault.Internal, err, "cannot read %s of %s", adminConf, cp.Name)
 	}
-	asked := ""
-	if doc, err := f.document(); err == nil {
-		asked = doc.Cluster.Networking.APIServerAddress
-	}
+	doc, _ := f.document() // of one that cannot be read, nothing is known of what was asked for
+	asked := doc.Cluster.Networking.APIServerAddress
 	a := Access{
 		Context: kubeconfig.Context{Name: ContextName(f.name), Server: serverURL(info, gateway, asked)},
-		Dial:    dialer(e, info, gateway),
+		Dial:    dialer(e, info, gateway), Inside: mainIP(doc, cp),
 	}
 	current := conf.Contexts[conf.CurrentContext]
 	if current == nil || conf.Clusters[current.Cluster] == nil || conf.AuthInfos[current.AuthInfo] == nil {

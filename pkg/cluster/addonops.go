@@ -64,7 +64,7 @@ func OpenAddons(ctx context.Context, d Deps, name string) (*AddonTarget, error) 
 	doc := *made.Document.DeepCopy()
 	doc.KubernetesVersion = made.KubernetesVersion
 	cp, _ := f.controlPlane()
-	return &AddonTarget{Name: name, Manager: newManager(d, client, doc, f.networks[0].Subnet, made.endpoint(f.networks[0].Subnet), cp.Image), kube: client, nodes: f.nodes, record: made}, nil
+	return &AddonTarget{Name: name, Manager: newManager(d, client, doc, f.networks[0], made.endpoint(f.networks[0]), cp.Image), kube: client, nodes: f.nodes, record: made}, nil
 }
 
 // OpenForeign opens the cluster that a context of a kubeconfig leads to; empty names are those that kubectl would take.

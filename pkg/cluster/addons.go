@@ -73,7 +73,7 @@ func wantedAddons(rc *Context) ([]string, error) {
 	n := nodesOf(rc.Doc)[0]
 	c := kubeadmCluster(rc, rc.record.KubernetesVersion, nodeImage{})
 	conf, err := kubeadm.InitConfig(c, kubeadm.Node{
-		Name: n.Name, Role: n.Role, IP: rc.endpoint(), Patches: n.KubeadmConfigPatches, JSON6902Patches: n.KubeadmConfigPatchesJSON6902,
+		Name: n.Name, Role: n.Role, IPs: rc.endpoints(), Patches: n.KubeadmConfigPatches, JSON6902Patches: n.KubeadmConfigPatchesJSON6902,
 	})
 	if err != nil {
 		return nil, err

@@ -172,9 +172,9 @@ func waitAddon(a addon.Instance) func(context.Context, *Context) error {
 }
 
 // newManager returns the manager of the addons of a cluster of cove's. image is the control plane's, for messages.
-func newManager(d Deps, api addon.API, doc v1alpha1.Cluster, subnet netip.Prefix, endpoint netip.Addr, image string) *addon.Manager {
+func newManager(d Deps, api addon.API, doc v1alpha1.Cluster, network engine.Network, endpoint netip.Addr, image string) *addon.Manager {
 	return &addon.Manager{
-		API: api, Now: d.Now, Facts: factsOf(doc, subnet),
+		API: api, Now: d.Now, Facts: factsOf(doc, network),
 		NodeFile: func(ctx context.Context, path string) ([]byte, error) {
 			return imageManifest(ctx, d.Engine, controlPlane(doc).Name, image, doc.Cluster.Networking.PodSubnet, path)
 		},
@@ -183,10 +183,14 @@ func newManager(d Deps, api addon.API, doc v1alpha1.Cluster, subnet netip.Prefix
 }
 
 // factsOf gathers what addons may know of a cluster of cove's.
-func factsOf(doc v1alpha1.Cluster, subnet netip.Prefix) addon.Facts {
-	net := doc.Cluster.Networking
+func factsOf(doc v1alpha1.Cluster, network engine.Network) addon.Facts {
+	net, subnets := doc.Cluster.Networking, nodeSubnets(doc, network)
+	pools := make([]string, len(subnets))
+	for i, s := range subnets {
+		pools[i] = pool(s)
+	}
 	return addon.Facts{
-		Name: doc.Name, Subnet: subnet.String(), Pool: pool(subnet), PodSubnet: net.PodSubnet, ServiceSubnet: net.ServiceSubnet,
+		Name: doc.Name, Subnet: joined(subnets), Pool: strings.Join(pools, ","), PodSubnet: net.PodSubnet, ServiceSubnet: net.ServiceSubnet,
 		KubernetesVersion: doc.KubernetesVersion, Nodes: len(doc.Nodes()), ControlPlane: controlPlane(doc).Name,
 	}
 }
@@ -200,7 +204,7 @@ const (
 // pool returns the range of addresses for services. A subnet belongs to one cluster, so no other cluster has them.
 func pool(subnet netip.Prefix) string {
 	first, last := firstPool, lastPool
-	if size := 1 << (32 - subnet.Bits()); size <= lastPool {
+	if size := 1 << min(16, subnet.Addr().BitLen()-subnet.Bits()); size <= lastPool {
 		first, last = size*3/4, size-2
 	}
 	return fmt.Sprintf("%s-%s", addressAt(subnet, first), addressAt(subnet, last))

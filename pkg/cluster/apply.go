@@ -206,7 +206,7 @@ func (d *delta) context(deps Deps, o ApplyOptions) (*Context, error) {
 		if cp, ok := d.was.controlPlane(); ok {
 			image = cp.Image
 		}
-		return newManager(deps, api, rc.Doc, rc.network.Subnet, rc.endpoint(), image)
+		return newManager(deps, api, rc.Doc, rc.network, rc.endpoint(), image)
 	}
 	return rc, nil
 }

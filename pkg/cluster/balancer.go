@@ -113,7 +113,7 @@ func (rc *Context) servers(names []string) map[string]netip.Addr {
 
 // balancerFiles are the files of the load balancer.
 func balancerFiles(rc *Context, names []string) ([]engine.File, error) {
-	conf, err := balancerConfig(rc.Name(), rc.servers(names), rc.network.Subnet.Addr().Is6())
+	conf, err := balancerConfig(rc.Name(), rc.servers(names), wantsIPv6(rc.Doc))
 	return []engine.File{
 		{Path: balancerConf, Data: conf},
 		{Path: balancerCA, Data: rc.ca.CertPEM()},
@@ -142,10 +142,10 @@ func balancerSpec(rc *Context) engine.NodeSpec {
 	if port.HostPort == 0 {
 		port.HostPort = rc.record.APIPort // what kubeconfigs have stays, where there was one
 	}
-	return engine.NodeSpec{
+	return placed(engine.NodeSpec{
 		Name: balancerName(rc.Name()), Cluster: rc.Name(), Role: engine.RoleLoadBalancer, Run: rc.Emitter.Run(), Image: rc.balancerImage,
-		Network: rc.network.Name, IP: rc.endpoint(), Ports: []engine.Port{port}, Unprivileged: true,
-	}
+		Ports: []engine.Port{port}, Unprivileged: true,
+	}, rc.network, balancerPlace)
 }
 
 // Undo removes the run's load balancer.

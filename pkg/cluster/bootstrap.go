@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -117,13 +116,13 @@ func dropToken(ctx context.Context, rc *Context) error {
 	return nil
 }
 
-// preregister makes the worker's Node object ahead of its kubelet, with the share of the pod subnet that the node's own
-// network configuration was written for. The controller manager respects it, and the kubelet takes the object over.
+// preregister makes the worker's Node object ahead of its kubelet, with the shares of the pod subnets that the node's own
+// network configuration was written for. The controller manager respects them, and the kubelet takes the object over.
 func preregister(ctx context.Context, rc *Context, n v1alpha1.Node) error {
 	if !rc.images[n.Name].native() || rc.Doc.Cluster.Networking.DisableDefaultCNI {
 		return nil
 	}
-	subnet, err := podSubnet(rc.Doc)
+	shares, err := podCIDRs(rc.Doc, rc.places[n.Name].share)
 	if err != nil {
 		return err
 	}
@@ -137,7 +136,7 @@ func preregister(ctx context.Context, rc *Context, n v1alpha1.Node) error {
 		return err
 	}
 	o := kube.NodeObject{
-		Name: n.Name, PodCIDRs: []netip.Prefix{podCIDR(subnet, rc.places[n.Name].share)}, Labels: wellKnownLabels(n.Name, labels, info.Architecture),
+		Name: n.Name, PodCIDRs: shares, Labels: wellKnownLabels(n.Name, labels, info.Architecture),
 	}
 	for _, t := range taints {
 		o.Taints = append(o.Taints, kube.Taint{Key: t.Key, Value: t.Value, Effect: t.Effect})

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"encoding/json"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +13,9 @@ import (
 	"github.com/cove-k8s/cove/pkg/fault"
 )
 
+// etcdPeerPort is where members of etcd reach each other, as kubeadm has it.
+const etcdPeerPort = 2380
+
 // etcdctl runs etcdctl in the etcd container of a control plane that runs, with kubeadm's own certificate for it.
 func etcdctl(ctx context.Context, e engine.Access, node string, args ...string) (string, error) {
 	id, err := etcdContainer(ctx, e, node)
@@ -20,7 +24,7 @@ func etcdctl(ctx context.Context, e engine.Access, node string, args ...string) 
 	}
 	command := []string{
 		"ctr", "--namespace", "k8s.io", "tasks", "exec", "--exec-id", "cove-etcdctl-" + strings.Join(args[:min(2, len(args))], "-"), id,
-		"etcdctl", "--endpoints=https://127.0.0.1:2379", "--cacert=" + pkiDir + "etcd/ca.crt",
+		"etcdctl", "--endpoints=https://localhost:2379", "--cacert=" + pkiDir + "etcd/ca.crt",
 		"--cert=" + pkiDir + "etcd/healthcheck-client.crt", "--key=" + pkiDir + "etcd/healthcheck-client.key",
 	}
 	out, err := engine.Output(ctx, e, node, append(command, args...)...)
@@ -73,7 +77,7 @@ func removeEtcdMember(ctx context.Context, rc *Context, via, node string) error 
 	if err != nil {
 		return err
 	}
-	peer := "https://" + rc.nodeIP(node).String() + ":2380"
+	peer := "https://" + netip.AddrPortFrom(rc.nodeIP(node), etcdPeerPort).String()
 	for _, m := range members {
 		if m.Name == node || slices.Contains(m.PeerURLs, peer) {
 			if _, err := etcdctl(ctx, rc.Engine, via, "member", "remove", strconv.FormatUint(m.ID, 16)); err != nil {

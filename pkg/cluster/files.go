@@ -7,7 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
-	"strings"
+	"slices"
 
 	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
 	"github.com/cove-k8s/cove/pkg/engine"
@@ -48,11 +48,11 @@ func earlyFiles(ctx context.Context, rc *Context, n v1alpha1.Node) ([]engine.Fil
 	}
 	files = append(files, serving...)
 	if rc.images[n.Name].native() && !rc.Doc.Cluster.Networking.DisableDefaultCNI {
-		subnet, err := podSubnet(rc.Doc)
+		shares, err := podCIDRs(rc.Doc, rc.places[n.Name].share)
 		if err != nil {
 			return nil, err
 		}
-		conf, err := cniConfig(podCIDR(subnet, rc.places[n.Name].share))
+		conf, err := cniConfig(shares)
 		if err != nil {
 			return nil, err
 		}
@@ -86,8 +86,8 @@ func (rc *Context) endpointURL() string {
 // (https://kubernetes.io/docs/reference/access-authn-authz/kubelet-tls-bootstrapping/#certificate-rotation): of the
 // cluster's CA, so that who reads metrics or logs can verify the kubelet, which signs one for itself otherwise.
 func kubeletFiles(rc *Context, n v1alpha1.Node) ([]engine.File, error) {
-	ip := rc.nodeIP(n.Name)
-	cert, key, err := rc.ca.ServingCert([]string{"system:nodes"}, []string{n.Name, "localhost"}, []netip.Addr{ip, netip.AddrFrom4([4]byte{127, 0, 0, 1})}, 0)
+	ips := append(rc.nodeIPs(n.Name), netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback())
+	cert, key, err := rc.ca.ServingCert([]string{"system:nodes"}, []string{n.Name, "localhost"}, ips, 0)
 	if err != nil {
 		return nil, fault.Wrap(fault.Internal, err, "cannot make a certificate for node %s", n.Name)
 	}
@@ -99,19 +99,23 @@ func kubeletFiles(rc *Context, n v1alpha1.Node) ([]engine.File, error) {
 
 // cniConfig is the pod network's configuration of a node: the file that cove's flannel would write once it runs, so
 // that it finds its work done.
-func cniConfig(cidr netip.Prefix) ([]byte, error) {
+func cniConfig(shares []netip.Prefix) ([]byte, error) {
 	type object = map[string]any
+	var ranges, routes []any
+	for _, s := range shares {
+		all := "0.0.0.0/0"
+		if s.Addr().Is6() {
+			all = "::/0"
+		}
+		ranges, routes = append(ranges, []any{object{"subnet": s.String()}}), append(routes, object{"dst": all})
+	}
 	return json.MarshalIndent(object{
 		"cniVersion": "0.4.0",
 		"name":       "cove",
 		"plugins": []any{
 			object{
 				"type": "ptp", "ipMasq": false, "mtu": 1500,
-				"ipam": object{
-					"type":   "host-local",
-					"ranges": []any{[]any{object{"subnet": cidr.String()}}},
-					"routes": []any{object{"dst": "0.0.0.0/0"}},
-				},
+				"ipam": object{"type": "host-local", "ranges": ranges, "routes": routes},
 			},
 			object{"type": "portmap", "capabilities": object{"portMappings": true}},
 		},
@@ -155,7 +159,7 @@ func kubeletPatch(c kubeadm.Cluster, n kubeadm.Node) ([]engine.File, error) {
 func kubeadmNode(rc *Context, n v1alpha1.Node) kubeadm.Node {
 	doc := rc.Doc.Nodes()
 	return kubeadm.Node{
-		Name: n.Name, Role: n.Role, IP: rc.nodeIP(n.Name), Labels: n.Labels, Taints: taintsOf(n, len(doc)-len(controlPlanes(doc))),
+		Name: n.Name, Role: n.Role, IPs: rc.nodeIPs(n.Name), Labels: n.Labels, Taints: taintsOf(n, len(doc)-len(controlPlanes(doc))),
 		Patches: n.KubeadmConfigPatches, JSON6902Patches: n.KubeadmConfigPatchesJSON6902,
 	}
 }
@@ -163,9 +167,15 @@ func kubeadmNode(rc *Context, n v1alpha1.Node) kubeadm.Node {
 // kubeadmCluster gathers what kubeadm must know of the whole cluster.
 func kubeadmCluster(rc *Context, version string, img nodeImage) kubeadm.Cluster {
 	net := rc.Doc.Cluster.Networking
-	sans := []string{"localhost", "127.0.0.1", endpointName(rc.Name()), rc.endpoint().String()}
+	sans := []string{"localhost", "127.0.0.1", endpointName(rc.Name())}
+	for _, a := range rc.endpoints() {
+		sans = append(sans, a.String())
+	}
+	if wantsIPv6(rc.Doc) {
+		sans = append(sans, "::1")
+	}
 	for _, a := range []string{net.APIServerAddress, rc.engineInfo().Host} {
-		if a != "" && a != "0.0.0.0" && a != "127.0.0.1" {
+		if a != "" && a != "0.0.0.0" && a != "::" && !slices.Contains(sans, a) {
 			sans = append(sans, a)
 		}
 	}
@@ -195,12 +205,6 @@ func taintsOf(n v1alpha1.Node, workers int) []kubeadm.Taint {
 		taints = append(taints, kubeadm.Taint{Key: t.Key, Value: t.Value, Effect: t.Effect})
 	}
 	return taints
-}
-
-// podSubnet returns the first IPv4 subnet of the document's pod subnets.
-func podSubnet(doc v1alpha1.Cluster) (netip.Prefix, error) {
-	p, err := netip.ParsePrefix(strings.Split(doc.Cluster.Networking.PodSubnet, ",")[0])
-	return p, fault.Wrap(fault.ConfigInvalid, err, "cannot read networking.podSubnet")
 }
 
 // randomPort returns a port of the range that Linux hands out to clients by default.

@@ -78,7 +78,8 @@ func summarize(ctx context.Context, e engine.Engine, info engine.Info, f found) 
 		}
 	}
 	if len(f.networks) > 0 {
-		s.Network = f.networks[0].Subnet.String()
+		doc, _ := f.document() // of one that cannot be read, the network has IPv4 at least
+		s.Network = joined(nodeSubnets(doc, f.networks[0]))
 	}
 	if gateway, ok := f.gateway(); ok && publishedAPI(gateway).IsValid() {
 		s.API = serverURL(info, gateway, "")

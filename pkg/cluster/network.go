@@ -23,7 +23,7 @@ func createNetwork(ctx context.Context, rc *Context) error {
 	rc.network, err = rc.Engine.CreateNetwork(ctx, engine.NetworkSpec{
 		Name: networkName(rc.Name()), Cluster: rc.Name(), Run: rc.Emitter.Run(),
 		Labels: map[string]string{labelDocument: string(doc)},
-		Avoid:  clusterSubnets(rc.Doc),
+		Avoid:  clusterSubnets(rc.Doc), IPv6: wantsIPv6(rc.Doc),
 	})
 	return fault.Wrap(fault.EngineFailed, err, "cannot create network %s", networkName(rc.Name()))
 }

@@ -146,7 +146,6 @@ func nodeSpec(rc *Context, n v1alpha1.Node) (engine.NodeSpec, error) {
 	place := rc.places[n.Name].String()
 	spec := engine.NodeSpec{
 		Name: n.Name, Cluster: rc.Name(), Role: n.Role, Run: rc.Emitter.Run(), Image: rc.images[n.Name].ref,
-		Network: rc.network.Name, IP: rc.nodeIP(n.Name),
 		Hosts:        map[string]netip.Addr{endpointName(rc.Name()): rc.endpoint()},
 		Volumes:      volumes(n.Name),
 		VolumeLabels: map[string]string{labelPlace: place, engine.LabelRole: n.Role},
@@ -175,7 +174,7 @@ func nodeSpec(rc *Context, n v1alpha1.Node) (engine.NodeSpec, error) {
 			Protocol: strings.ToLower(string(p.Protocol)),
 		})
 	}
-	return spec, nil
+	return placed(spec, rc.network, rc.places[n.Name].host), nil
 }
 
 // apiPort is the port by which the API is published.
@@ -187,10 +186,15 @@ func apiPort(net kind.Networking) engine.Port {
 const (
 	envCPUs   = "COVE_NODE_CPUS"   // in cores: "1.5"
 	envMemory = "COVE_NODE_MEMORY" // in bytes
+	// envFamily names the only family that Kubernetes uses, where that is not the one that the container has anyway: "ipv6".
+	envFamily = "COVE_NODE_FAMILY"
 )
 
 func (rc *Context) nodeEnv(n v1alpha1.Node) map[string]string {
-	env := proxyEnv(rc.Doc, rc.network.Subnet)
+	env := proxyEnv(rc.Doc, nodeSubnets(rc.Doc, rc.network))
+	if onlyIPv6(rc.Doc) {
+		env[envFamily] = "ipv6"
+	}
 	if n.NanoCPUs > 0 {
 		env[envCPUs] = strconv.FormatFloat(float64(n.NanoCPUs)/1e9, 'f', -1, 64)
 	}

@@ -24,8 +24,8 @@ const (
 
 // place is where a node is in the cluster's address ranges, as numbers, so that a plan needs no network.
 type place struct {
-	host  int // its address is the host-th of the cluster's subnet
-	share int // its pods' range is the share-th /24 of the pod subnet
+	host  int // its addresses are the host-th of the cluster's subnets
+	share int // its pods' ranges are the share-th /24 of the IPv4 pod subnet, the share-th /64 of the IPv6 one
 }
 
 // String writes the place as labels have it.
@@ -74,34 +74,61 @@ func lowestFree(taken map[int]bool, from int) int {
 // addressAt returns the n-th address of the subnet.
 func addressAt(subnet netip.Prefix, n int) netip.Addr {
 	raw := subnet.Masked().Addr().AsSlice()
+	addTo(raw, n)
+	a, _ := netip.AddrFromSlice(raw) // of the length that it had
+	return a
+}
+
+// addTo adds n to the number that the bytes are, the first of them the highest.
+func addTo(raw []byte, n int) {
 	for i := len(raw) - 1; i >= 0 && n > 0; i-- {
 		n += int(raw[i])
 		raw[i] = byte(n & 0xff)
 		n >>= 8
 	}
-	a, _ := netip.AddrFromSlice(raw) // of the length that it had
-	return a
 }
 
-// podCIDRBits is the size of a node's share of the pod subnet: the controller manager's default for IPv4.
-const podCIDRBits = 24
+// The sizes of a node's shares of the pod subnets: the controller manager's defaults, --node-cidr-mask-size-ipv4 and -ipv6.
+const (
+	podCIDRBits  = 24
+	podCIDRBits6 = 64
+)
 
-// podCIDR returns a share of the pod subnet.
+// podCIDR returns a share of a pod subnet.
 func podCIDR(subnet netip.Prefix, share int) netip.Prefix {
-	return netip.PrefixFrom(addressAt(subnet, share<<(32-podCIDRBits)), podCIDRBits)
-}
-
-// nodeIP returns the address of a node.
-func (rc *Context) nodeIP(node string) netip.Addr {
-	return addressAt(rc.network.Subnet, rc.places[node].host)
-}
-
-// endpoint returns the address behind endpointName: the load balancer's, or where there is none the only control plane's.
-func (rc *Context) endpoint() netip.Addr {
-	if rc.balanced {
-		return addressAt(rc.network.Subnet, balancerPlace)
+	bits := podCIDRBits
+	if subnet.Addr().Is6() {
+		bits = podCIDRBits6
 	}
-	return addressAt(rc.network.Subnet, firstControlPlane)
+	raw := subnet.Masked().Addr().AsSlice()
+	addTo(raw[:bits/8], share)
+	a, _ := netip.AddrFromSlice(raw) // of the length that it had
+	return netip.PrefixFrom(a, bits)
+}
+
+// nodeIPs returns the addresses of a node, the main family's first.
+func (rc *Context) nodeIPs(node string) []netip.Addr {
+	return addressesAt(nodeSubnets(rc.Doc, rc.network), rc.places[node].host)
+}
+
+// nodeIP returns the address of a node of the main family.
+func (rc *Context) nodeIP(node string) netip.Addr { return rc.nodeIPs(node)[0] }
+
+// endpoints returns the addresses behind endpointName, the main family's first: the load balancer's, or where there is none the only
+// control plane's.
+func (rc *Context) endpoints() []netip.Addr {
+	return addressesAt(nodeSubnets(rc.Doc, rc.network), endpointPlace(rc.balanced))
+}
+
+// endpoint returns the address behind endpointName by which everybody comes.
+func (rc *Context) endpoint() netip.Addr { return rc.endpoints()[0] }
+
+// endpointPlace is the place of the way to the API.
+func endpointPlace(balanced bool) int {
+	if balanced {
+		return balancerPlace
+	}
+	return firstControlPlane
 }
 
 // controlPlanes returns the names of the nodes that are control planes, ordered.

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
+	"github.com/cove-k8s/cove/pkg/engine"
 	"github.com/cove-k8s/cove/pkg/fault"
 )
 
@@ -77,7 +78,43 @@ func TestAddressAt(t *testing.T) {
 			t.Errorf("%s, %d: got %s, want %s", tt.subnet, tt.n, got, tt.want)
 		}
 	}
-	if got := podCIDR(netip.MustParsePrefix("10.244.0.0/16"), 200); got.String() != "10.244.200.0/24" {
-		t.Errorf("got %s", got)
+}
+
+// The shares are those that the controller manager would give out.
+func TestPodCIDR(t *testing.T) {
+	for _, tt := range []struct {
+		subnet string
+		share  int
+		want   string
+	}{
+		{"10.244.0.0/16", 0, "10.244.0.0/24"},
+		{"10.244.0.0/16", 200, "10.244.200.0/24"},
+		{"10.0.0.0/8", 300, "10.1.44.0/24"},
+		{"fd00:10:244::/56", 0, "fd00:10:244::/64"},
+		{"fd00:10:244::/56", 255, "fd00:10:244:ff::/64"},
+		{"fd00:10:244::/48", 256, "fd00:10:244:100::/64"},
+	} {
+		if got := podCIDR(netip.MustParsePrefix(tt.subnet), tt.share); got.String() != tt.want {
+			t.Errorf("%s, %d: got %s, want %s", tt.subnet, tt.share, got, tt.want)
+		}
+	}
+}
+
+// Addresses for Services are of every family of the cluster, and never those of a node.
+func TestPools(t *testing.T) {
+	network := engine.Network{Subnet: netip.MustParsePrefix("172.18.0.0/24"), Subnet6: netip.MustParsePrefix("fd12::/64")}
+	const four, six = "172.18.0.200-172.18.0.250", "fd12::c8-fd12::fa"
+	for pods, want := range map[string]string{
+		"10.244.0.0/16": four, "fd00:10:244::/56": six, "10.244.0.0/16,fd00:10:244::/56": four + "," + six,
+	} {
+		var doc v1alpha1.Cluster
+		doc.Cluster.Networking.PodSubnet = pods
+		doc.SetNodes([]v1alpha1.Node{{Name: "dev-control-plane", Role: engine.RoleControlPlane}})
+		if got := factsOf(doc, network).Pool; got != want {
+			t.Errorf("pods %s: got %s, want %s", pods, got, want)
+		}
+	}
+	if got := pool(netip.MustParsePrefix("172.18.0.0/28")); got != "172.18.0.12-172.18.0.14" {
+		t.Errorf("a small network: got %s", got)
 	}
 }

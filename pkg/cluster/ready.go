@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
@@ -51,14 +50,17 @@ func waitDNS(n v1alpha1.Node) func(context.Context, *Context) error {
 				return event.Skip("the document leaves out %s", needed)
 			}
 		}
-		services, err := netip.ParsePrefix(strings.Split(rc.Doc.Cluster.Networking.ServiceSubnet, ",")[0])
+		services, err := prefixes("serviceSubnet", rc.Doc.Cluster.Networking.ServiceSubnet)
 		if err != nil {
-			return fault.Wrap(fault.ConfigInvalid, err, "cannot read networking.serviceSubnet")
+			return err
 		}
-		server := addressAt(services, dnsPlace)
+		server, record := addressAt(services[0], dnsPlace), "A"
+		if server.Is6() {
+			record = "AAAA"
+		}
 		reporter(ctx).Waiting("an answer from %s", server)
 		if rc.images[n.Name].native() {
-			_, err = engine.Output(ctx, rc.Engine, n.Name, "cove-node", "dns", "--server", server.String(), "--timeout", dnsTimeout(ctx), dnsName)
+			_, err = engine.Output(ctx, rc.Engine, n.Name, "cove-node", "dns", "--server", server.String(), "--type", record, "--timeout", dnsTimeout(ctx), dnsName)
 		} else {
 			err = askUntilAnswered(ctx, rc.Engine, n.Name, server)
 		}
@@ -84,7 +86,7 @@ func askUntilAnswered(ctx context.Context, e engine.Access, node string, server 
 				return false, err.Error(), nil
 			}
 			defer conn.Close()
-			if err := ask(conn, dnsName); err != nil {
+			if err := ask(conn, dnsName, server.Is6()); err != nil {
 				return false, err.Error(), nil
 			}
 			return true, "", nil
@@ -92,15 +94,19 @@ func askUntilAnswered(ctx context.Context, e engine.Access, node string, server 
 	})
 }
 
-// ask sends one question for an address over a stream (RFC 1035, 4.2.2) and wants an answer to it.
-func ask(conn net.Conn, name string) error {
+// ask sends one question for an address (with six for one of IPv6) over a stream (RFC 1035, 4.2.2) and wants an answer to it.
+func ask(conn net.Conn, name string, six bool) error {
+	kind := dnsmessage.TypeA
+	if six {
+		kind = dnsmessage.TypeAAAA
+	}
 	q, err := dnsmessage.NewName(name + ".")
 	if err != nil {
 		return err
 	}
 	m := dnsmessage.Message{
 		Header:    dnsmessage.Header{ID: 1, RecursionDesired: true},
-		Questions: []dnsmessage.Question{{Name: q, Type: dnsmessage.TypeA, Class: dnsmessage.ClassINET}},
+		Questions: []dnsmessage.Question{{Name: q, Type: kind, Class: dnsmessage.ClassINET}},
 	}
 	packed, err := m.AppendPack(make([]byte, 2, 512))
 	if err != nil {

@@ -48,12 +48,9 @@ func (c created) has(node string) bool {
 	return false
 }
 
-// endpoint returns the address behind endpointName.
-func (c created) endpoint(subnet netip.Prefix) netip.Addr {
-	if c.Balanced {
-		return addressAt(subnet, balancerPlace)
-	}
-	return addressAt(subnet, firstControlPlane)
+// endpoint returns the address behind endpointName. The record has a document.
+func (c created) endpoint(network engine.Network) netip.Addr {
+	return addressesAt(nodeSubnets(*c.Document, network), endpointPlace(c.Balanced))[0]
 }
 
 // nodes returns the nodes that the record has, control planes first.

@@ -58,9 +58,9 @@ func newContext(d Deps, doc v1alpha1.Cluster, addons []addon.Instance, o CreateO
 	rc.manager = func() *addon.Manager {
 		image := rc.images[controlPlane(doc).Name].ref
 		if rc.kube == nil { // an interface that holds nothing must not become one that holds a nil
-			return newManager(d, nil, doc, rc.network.Subnet, rc.endpoint(), image)
+			return newManager(d, nil, doc, rc.network, rc.endpoint(), image)
 		}
-		return newManager(d, rc.kube, doc, rc.network.Subnet, rc.endpoint(), image)
+		return newManager(d, rc.kube, doc, rc.network, rc.endpoint(), image)
 	}
 	if rc.ca, err = pki.NewCA(pki.Kubernetes, d.Now()); err != nil {
 		return nil, fault.Wrap(fault.Internal, err, "cannot make the cluster's CA")

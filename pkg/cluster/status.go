@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/cove-k8s/cove/pkg/addon"
+	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
 	"github.com/cove-k8s/cove/pkg/engine"
 	"github.com/cove-k8s/cove/pkg/kube"
 )
@@ -65,14 +66,15 @@ func GetStatus(ctx context.Context, d Deps, name string) (Status, error) {
 	if s.Summary, err = summarize(ctx, d.Engine, info, f); err != nil {
 		return s, err
 	}
+	doc, _ := f.document() // of one that cannot be read, nodes have IPv4 at least
 	for _, n := range f.nodes {
-		s.Nodes = append(s.Nodes, containerStatus(n))
+		s.Nodes = append(s.Nodes, containerStatus(doc, n))
 		if n.State != engine.StateRunning {
 			s.Problems = append(s.Problems, strings.TrimSpace(fmt.Sprintf("the container of node %s is %s (status %d) %s", n.Name, n.State, n.ExitCode, n.Error)))
 		}
 	}
 	if b := f.balancer; b != nil {
-		state := containerStatus(*b)
+		state := containerStatus(doc, *b)
 		s.Balancer = &state
 		if b.State != engine.StateRunning && s.State != Stopped && s.State != Paused {
 			s.Problems = append(s.Problems, fmt.Sprintf("the load balancer is %s: `cove start %s` starts it", b.State, name))
@@ -97,10 +99,10 @@ func GetStatus(ctx context.Context, d Deps, name string) (Status, error) {
 	return s, nil
 }
 
-func containerStatus(n engine.Node) NodeStatus {
+func containerStatus(doc v1alpha1.Cluster, n engine.Node) NodeStatus {
 	s := NodeStatus{Name: n.Name, Role: n.Role, Container: n.State, Image: n.Image}
-	if n.IP.IsValid() {
-		s.IP = n.IP.String()
+	if ip := mainIP(doc, n); ip.IsValid() {
+		s.IP = ip.String()
 	}
 	if n.NanoCPUs > 0 {
 		s.CPUs = cores(n.NanoCPUs)

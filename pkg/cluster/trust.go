@@ -27,15 +27,15 @@ const (
 
 // proxyEnv are the variables by which containerd and the kubelet of a node reach the network. What is the cluster's own is reached
 // without a proxy, always.
-func proxyEnv(doc v1alpha1.Cluster, subnet netip.Prefix) map[string]string {
+func proxyEnv(doc v1alpha1.Cluster, subnets []netip.Prefix) map[string]string {
 	env := map[string]string{}
 	p := doc.Proxy
 	if p == nil || p.HTTP == "" && p.HTTPS == "" {
 		return env
 	}
 	none := slices.Clone(p.NoProxy)
-	none = append(none, "localhost", "127.0.0.1", "::1", endpointName(doc.Name), subnet.String(), ".svc", ".svc.cluster", ".svc.cluster.local")
-	for _, s := range clusterSubnets(doc) {
+	none = append(none, "localhost", "127.0.0.1", "::1", endpointName(doc.Name), ".svc", ".svc.cluster", ".svc.cluster.local")
+	for _, s := range slices.Concat(subnets, clusterSubnets(doc)) {
 		none = append(none, s.String())
 	}
 	for _, n := range doc.Nodes() {

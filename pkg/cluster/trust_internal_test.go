@@ -75,18 +75,18 @@ func TestTrustFiles(t *testing.T) {
 func TestProxyEnv(t *testing.T) {
 	doc := v1alpha1.Cluster{Name: "dev", Proxy: &v1alpha1.Proxy{HTTPS: "http://proxy.example:3128", NoProxy: []string{"corp.example"}}}
 	doc.Cluster.Networking.PodSubnet, doc.Cluster.Networking.ServiceSubnet = "10.244.0.0/16", "10.96.0.0/16"
-	env := proxyEnv(doc, netip.MustParsePrefix("172.18.0.0/24"))
+	env := proxyEnv(doc, []netip.Prefix{netip.MustParsePrefix("172.18.0.0/24"), netip.MustParsePrefix("fd12::/64")})
 	if env["HTTPS_PROXY"] != doc.Proxy.HTTPS || env["https_proxy"] != doc.Proxy.HTTPS || env["HTTP_PROXY"] != "" {
 		t.Errorf("got %v", env)
 	}
-	for _, want := range []string{"corp.example", "127.0.0.1", "172.18.0.0/24", "10.244.0.0/16", "10.96.0.0/16", "dev-endpoint", ".svc", "dev-control-plane"} {
+	for _, want := range []string{"corp.example", "127.0.0.1", "172.18.0.0/24", "fd12::/64", "10.244.0.0/16", "10.96.0.0/16", "dev-endpoint", ".svc", "dev-control-plane"} {
 		if !strings.Contains(","+env["NO_PROXY"]+",", ","+want+",") {
 			t.Errorf("NO_PROXY lacks %s: %s", want, env["NO_PROXY"])
 		}
 	}
 	for _, p := range []*v1alpha1.Proxy{nil, {}} {
 		doc.Proxy = p
-		if env := proxyEnv(doc, netip.MustParsePrefix("172.18.0.0/24")); len(env) > 0 {
+		if env := proxyEnv(doc, []netip.Prefix{netip.MustParsePrefix("172.18.0.0/24"), netip.MustParsePrefix("fd12::/64")}); len(env) > 0 {
 			t.Errorf("%v: got %v", p, env)
 		}
 	}

@@ -25,17 +25,11 @@ func (v *validator) networking() {
 	}
 	switch n.IPFamily {
 	case kind.IPv4Family, kind.IPv6Family, kind.DualStackFamily:
-		if !familySupported(n.IPFamily) {
-			v.unsupported(v.in("networking.ipFamily"), "%s is not supported yet; leave it out for ipv4", n.IPFamily)
-		}
 		v.subnets(n)
 	default:
 		v.problems.Invalid(v.in("networking.ipFamily"), "%q is not one of ipv4, ipv6, dual", n.IPFamily)
 	}
 }
-
-// familySupported reports whether clusters of the family can be made.
-func familySupported(f kind.ClusterIPFamily) bool { return f == kind.IPv4Family }
 
 // family is what kubeadm and the controller manager want of the subnets of an IP family.
 type family struct {

@@ -50,7 +50,7 @@ func initDocument(c Cluster, n Node) object {
 		"apiVersion":       versionKubeadm,
 		"kind":             kindInit,
 		"bootstrapTokens":  []any{object{"token": c.Token, "ttl": tokenTTL}},
-		"localAPIEndpoint": object{"advertiseAddress": n.IP.String(), "bindPort": apiPort},
+		"localAPIEndpoint": object{"advertiseAddress": n.IPs[0].String(), "bindPort": apiPort},
 		"nodeRegistration": registration,
 	}
 }
@@ -65,7 +65,7 @@ func joinDocument(c Cluster, n Node, discoveryFile string) object {
 		"skipPhases":       []any{"preflight"},
 	}
 	if n.Role == roleControlPlane {
-		doc["controlPlane"] = object{"localAPIEndpoint": object{"advertiseAddress": n.IP.String(), "bindPort": apiPort}}
+		doc["controlPlane"] = object{"localAPIEndpoint": object{"advertiseAddress": n.IPs[0].String(), "bindPort": apiPort}}
 		if n.Taints == nil && c.Workers == 0 {
 			registration["taints"] = []Taint{} // as on the first one
 		}
@@ -80,7 +80,11 @@ const housekeeping = "2s"
 
 // registrationOf says how a node's kubelet registers it.
 func registrationOf(n Node) object {
-	args := []any{arg("node-ip", n.IP.String())}
+	ips := make([]string, len(n.IPs))
+	for i, ip := range n.IPs {
+		ips[i] = ip.String()
+	}
+	args := []any{arg("node-ip", strings.Join(ips, ","))}
 	if len(n.Labels) > 0 {
 		args = append(args, arg("node-labels", joined(n.Labels)))
 	}

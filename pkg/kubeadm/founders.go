@@ -81,7 +81,7 @@ func below(o object, key string) object {
 // CanFound reports whether a node may start without a join: not where patches want more of its join than how the node registers. Of the
 // node, name, role and patches are read.
 func CanFound(c Cluster, n Node) bool {
-	n.IP = netip.IPv4Unspecified()
+	n.IPs = []netip.Addr{netip.IPv4Unspecified()}
 	plain, patched := joinDocument(c, n, ""), joinDocument(c, n, "")
 	if patchAll([]object{patched}, c, n) != nil {
 		return false

@@ -33,7 +33,7 @@ func TestFounderConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden(t, "init-founders.yaml", first)
-	other, err := FounderConfig(c, Node{Name: "dev-control-plane2", Role: "control-plane", IP: netip.MustParseAddr("172.28.0.11")})
+	other, err := FounderConfig(c, Node{Name: "dev-control-plane2", Role: "control-plane", IPs: []netip.Addr{netip.MustParseAddr("172.28.0.11")}})
 	if err != nil {
 		t.Fatal(err)
 	}

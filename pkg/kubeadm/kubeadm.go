@@ -79,8 +79,8 @@ type Taint struct {
 // Node is what kubeadm must know of one node.
 type Node struct {
 	Name            string
-	Role            string // "control-plane" or "worker"
-	IP              netip.Addr
+	Role            string            // "control-plane" or "worker"
+	IPs             []netip.Addr      // one, or in a cluster of both families one of each, the main family's first
 	Labels          map[string]string // those that IsKubeletLabel refuses are refused here
 	Taints          []Taint           // nil: kubeadm's own choice, or none on a control plane that stands alone
 	Patches         []string          // applied after the cluster's
@@ -208,7 +208,7 @@ func check(c Cluster, n Node) error {
 		return fault.New(fault.ConfigUnsupported, "cannot bootstrap Kubernetes %s: cove needs %s or later", c.KubernetesVersion, OldestVersion).
 			WithHint("use a node image of Kubernetes %s or later", OldestVersion)
 	}
-	if !n.IP.IsValid() {
+	if len(n.IPs) == 0 || slices.Contains(n.IPs, netip.Addr{}) {
 		return fault.New(fault.Internal, "node %s has no address", n.Name)
 	}
 	for _, key := range sortedKeys(n.Labels) {

@@ -55,12 +55,12 @@ func three() Cluster {
 }
 
 func controlPlane(c Cluster) Node {
-	return Node{Name: c.Name + "-control-plane", Role: "control-plane", IP: netip.MustParseAddr("172.28.0.2")}
+	return Node{Name: c.Name + "-control-plane", Role: "control-plane", IPs: []netip.Addr{netip.MustParseAddr("172.28.0.2")}}
 }
 
 func worker(c Cluster) Node {
 	return Node{
-		Name: c.Name + "-worker", Role: "worker", IP: netip.MustParseAddr("172.28.0.3"),
+		Name: c.Name + "-worker", Role: "worker", IPs: []netip.Addr{netip.MustParseAddr("172.28.0.3")},
 		Labels: map[string]string{"tier": "front", "example.com/a": ""},
 	}
 }
@@ -82,6 +82,32 @@ func TestInitConfig(t *testing.T) {
 			}
 			golden(t, "init-"+name, got)
 		})
+	}
+}
+
+// A cluster of both families knows each node by both of its addresses, one of IPv6 alone by that one.
+func TestFamilies(t *testing.T) {
+	four, six := netip.MustParseAddr("172.28.0.2"), netip.MustParseAddr("fd12::a")
+	for name, tt := range map[string]struct {
+		ips            []netip.Addr
+		pods, services string
+	}{
+		"dual.yaml": {[]netip.Addr{four, six}, "10.244.0.0/16,fd00:10:244::/56", "10.96.0.0/16,fd00:10:96::/112"},
+		"ipv6.yaml": {[]netip.Addr{six}, "fd00:10:244::/56", "fd00:10:96::/112"},
+	} {
+		c := three()
+		c.PodSubnet, c.ServiceSubnet = tt.pods, tt.services
+		first, second := controlPlane(c), controlPlane(c)
+		first.IPs, second.IPs = tt.ips, tt.ips
+		conf, err := InitConfig(c, first)
+		if err != nil {
+			t.Fatal(err)
+		}
+		golden(t, "init-"+name, conf)
+		if conf, err = JoinConfig(c, second, "/etc/cove/discovery.conf"); err != nil {
+			t.Fatal(err)
+		}
+		golden(t, "join-"+name, conf)
 	}
 }
 
@@ -186,7 +212,8 @@ func TestRefused(t *testing.T) {
 		"pre-release":  {func(c *Cluster, _ *Node) { c.KubernetesVersion = "v1.31.0-rc.1" }, fault.ConfigUnsupported, "v1.31.0-rc.1"},
 		"no version":   {func(c *Cluster, _ *Node) { c.KubernetesVersion = "latest" }, fault.ConfigInvalid, `"latest"`},
 		"label":        {func(_ *Cluster, n *Node) { n.Labels = map[string]string{"node-role.kubernetes.io/x": ""} }, fault.ConfigInvalid, "node-role.kubernetes.io/x"},
-		"address":      {func(_ *Cluster, n *Node) { n.IP = netip.Addr{} }, fault.Internal, "no address"},
+		"address":      {func(_ *Cluster, n *Node) { n.IPs = nil }, fault.Internal, "no address"},
+		"half address": {func(_ *Cluster, n *Node) { n.IPs = append(n.IPs, netip.Addr{}) }, fault.Internal, "no address"},
 		"not YAML":     {func(c *Cluster, _ *Node) { c.Patches = []string{"kind: KubeletConfiguration", ": :"} }, fault.ConfigInvalid, "kubeadmConfigPatches[1]"},
 		"no kind":      {func(c *Cluster, _ *Node) { c.Patches = []string{"maxPods: 1"} }, fault.ConfigInvalid, "kubeadmConfigPatches[0]: kind is missing"},
 		"unknown kind": {func(_ *Cluster, n *Node) { n.Patches = []string{"kind: Kubelet"} }, fault.ConfigInvalid, `kubeadmConfigPatches[0]: kind "Kubelet"`},

@@ -101,7 +101,7 @@ func TestPatchesOfImportApply(t *testing.T) {
 			Name: "dev", KubernetesVersion: "v1.36.3", Endpoint: "dev", PodSubnet: "10.244.0.0/16", ServiceSubnet: "10.96.0.0/16",
 			Patches: doc.Cluster.KubeadmConfigPatches, Token: "abcdef.0123456789abcdef", CgroupVersion: 2, CgroupDriver: kubeadm.DriverSystemd,
 		}
-		n := kubeadm.Node{Name: "dev-control-plane", Role: "control-plane", IP: netip.MustParseAddr("10.0.0.2")}
+		n := kubeadm.Node{Name: "dev-control-plane", Role: "control-plane", IPs: []netip.Addr{netip.MustParseAddr("10.0.0.2")}}
 		got, err := kubeadm.InitConfig(c, n)
 		if err != nil {
 			t.Fatal(err)
