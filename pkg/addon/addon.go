@@ -31,7 +31,7 @@ type API interface {
 type Facts struct {
 	Name              string
 	Foreign           bool   // cove did not make the cluster
-	Subnet            string // the nodes' network: "172.20.0.0/24"; empty where it is not known
+	Subnet            string // the nodes' network: "172.20.0.0/24", of both families "172.20.0.0/24,fd12::/64"; empty where it is not known
 	Pool              string // addresses of it that are free for services: "172.20.0.200-172.20.0.250"
 	PodSubnet         string
 	ServiceSubnet     string
