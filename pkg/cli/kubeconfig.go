@@ -94,14 +94,14 @@ func runKubeconfigGet(ctx context.Context, f *Factory, o *kubeconfigOptions) err
 		return err
 	}
 	if o.internal {
-		cp, err := cluster.NodeOf(ctx, e, name, "")
-		if err != nil {
-			return err
-		}
-		if !cp.IP.IsValid() {
+		if !access.Inside.IsValid() {
+			cp, err := cluster.NodeOf(ctx, e, name, "")
+			if err != nil {
+				return err
+			}
 			return fault.New(fault.ClusterNotRunning, "node %s has no address: it is %s", cp.Name, cp.State)
 		}
-		access.Context.Server = "https://" + net.JoinHostPort(cp.IP.String(), "6443")
+		access.Context.Server = "https://" + net.JoinHostPort(access.Inside.String(), "6443")
 	}
 	data, err := kubeconfig.Bytes(access.Context)
 	if err != nil {
