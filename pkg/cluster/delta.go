@@ -28,9 +28,11 @@ type delta struct {
 	from, to string
 	// balancer says that the load balancer's container is to be made anew.
 	balancer bool
-	enable   []string // addons
-	disable  []string
-	changes  []Change
+	// address says that the API is published on another address than before.
+	address bool
+	enable  []string // addons
+	disable []string
+	changes []Change
 }
 
 // relabel is what changes of a node's object.
@@ -43,7 +45,7 @@ type relabel struct {
 // compare finds out what must be done. What cannot be changed on a living cluster is ConfigUnsupported, with all the fields.
 func compare(was observed, doc v1alpha1.Cluster) (*delta, error) {
 	d := &delta{was: was, doc: doc, cleanup: was.leftovers()}
-	if err := fixed(*was.record.Document, doc); err != nil {
+	if err := fixed(*was.record.Document, doc, was.record.Balanced); err != nil {
 		return nil, err
 	}
 	if err := d.version(); err != nil {
@@ -71,8 +73,9 @@ func (d *delta) note(op Op, object string, details ...string) *Change {
 // empty reports whether there is nothing to do.
 func (d *delta) empty() bool { return len(d.changes) == 0 }
 
-// fixed refuses changes of what the whole cluster was made with.
-func fixed(was, want v1alpha1.Cluster) error {
+// fixed refuses changes of what the whole cluster was made with. Where there is no load balancer, the API's address is the first control
+// plane's.
+func fixed(was, want v1alpha1.Cluster, balanced bool) error {
 	var fields []string
 	differ := func(field string, a, b any) {
 		if !sameJSON(a, b) {
@@ -85,7 +88,9 @@ func fixed(was, want v1alpha1.Cluster) error {
 	differ("cluster.networking.serviceSubnet", a.Networking.ServiceSubnet, b.Networking.ServiceSubnet)
 	differ("cluster.networking.kubeProxyMode", a.Networking.KubeProxyMode, b.Networking.KubeProxyMode)
 	differ("cluster.networking.disableDefaultCNI", a.Networking.DisableDefaultCNI, b.Networking.DisableDefaultCNI)
-	differ("cluster.networking.apiServerAddress", a.Networking.APIServerAddress, b.Networking.APIServerAddress)
+	if !balanced {
+		differ("cluster.networking.apiServerAddress", a.Networking.APIServerAddress, b.Networking.APIServerAddress)
+	}
 	differ("cluster.networking.dnsSearch", a.Networking.DNSSearch, b.Networking.DNSSearch)
 	differ("cni", was.CNI, want.CNI)
 	differ("cluster.featureGates", a.FeatureGates, b.FeatureGates)
@@ -219,13 +224,23 @@ func (d *delta) loadBalancer() {
 	}
 	const object = "load balancer"
 	port := d.doc.Cluster.Networking.APIServerPort
+	var details []string
+	if had, wants := d.was.record.Document.Cluster.Networking.APIServerAddress, d.doc.Cluster.Networking.APIServerAddress; had != wants {
+		d.address = true
+		details = append(details, "address "+had+" → "+wants)
+	}
 	switch b := d.was.balancer; {
 	case b == nil:
 		d.balancer = true
-		d.note(Modify, object, "its container is gone")
+		d.note(Modify, object, append(details, "its container is gone")...)
+		return
 	case port > 0 && publishedAPI(*b).Port() != 0 && int32(publishedAPI(*b).Port()) != port:
+		details = append(details, "port "+portNumber(publishedAPI(*b).Port())+" → "+portNumber(uint16(port))) //nolint:gosec // config checked it
+	}
+	switch b := d.was.balancer; {
+	case len(details) > 0:
 		d.balancer = true
-		d.note(Modify, object, "port "+portNumber(publishedAPI(*b).Port())+" → "+portNumber(uint16(port))).Effect = "the context in the kubeconfig follows" //nolint:gosec // config checked it
+		d.note(Modify, object, details...).Effect = "the context in the kubeconfig follows"
 	case b.State != engine.StateRunning:
 		d.start = append(d.start, b.Name)
 		d.note(Modify, object, string(b.State)+" → running")

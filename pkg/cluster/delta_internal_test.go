@@ -90,6 +90,10 @@ func TestCompare(t *testing.T) {
 		{"no load balancer", func(o *observed, _ *v1alpha1.Cluster) { o.balancer = nil }, "~ load balancer: its container is gone"},
 		{"another port of the API", func(_ *observed, doc *v1alpha1.Cluster) { doc.Cluster.Networking.APIServerPort = 6443 },
 			"~ load balancer: port 40000 → 6443 (the context in the kubeconfig follows)"},
+		{"another address of the API", func(o *observed, doc *v1alpha1.Cluster) {
+			o.record.Document.Cluster.Networking.APIServerAddress, doc.Cluster.Networking.APIServerAddress = "192.0.2.9", "127.0.0.1"
+			doc.Cluster.Networking.APIServerPort = 6443
+		}, "~ load balancer: address 192.0.2.9 → 127.0.0.1, port 40000 → 6443 (the context in the kubeconfig follows)"},
 		{"addons", func(_ *observed, doc *v1alpha1.Cluster) {
 			doc.Addons = []v1alpha1.Addon{{Name: "flannel", Parameters: map[string]any{"mtu": 1400}}, {Name: "local-path", Disabled: true}, {Name: "traefik"}}
 		}, "~ addon flannel: parameters\n+ addon traefik\n- addon local-path (with all that it made)"},
@@ -121,6 +125,9 @@ func TestCompareRefuses(t *testing.T) {
 		{"what the cluster was made with", func(_ *observed, doc *v1alpha1.Cluster) {
 			doc.Cluster.Networking.PodSubnet, doc.CNI = "10.1.0.0/16", "cilium"
 		}, []string{"cluster.networking.podSubnet, cni", "cannot change"}},
+		{"the address of the only control plane", func(o *observed, doc *v1alpha1.Cluster) {
+			o.record.Balanced, o.balancer, doc.Cluster.Networking.APIServerAddress = false, nil, "192.0.2.9"
+		}, []string{"cluster.networking.apiServerAddress", "cannot change"}},
 		{"the last control plane", func(_ *observed, doc *v1alpha1.Cluster) {
 			doc.SetNodes([]v1alpha1.Node{{Name: "dev-other", Role: "control-plane"}})
 		}, []string{"no control plane", "would keep its data"}},

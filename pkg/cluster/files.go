@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
-	"slices"
 
 	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
 	"github.com/cove-k8s/cove/pkg/engine"
@@ -167,20 +166,8 @@ func kubeadmNode(rc *Context, n v1alpha1.Node) kubeadm.Node {
 // kubeadmCluster gathers what kubeadm must know of the whole cluster.
 func kubeadmCluster(rc *Context, version string, img nodeImage) kubeadm.Cluster {
 	net := rc.Doc.Cluster.Networking
-	sans := []string{"localhost", "127.0.0.1", endpointName(rc.Name())}
-	for _, a := range rc.endpoints() {
-		sans = append(sans, a.String())
-	}
-	if wantsIPv6(rc.Doc) {
-		sans = append(sans, "::1")
-	}
-	for _, a := range []string{net.APIServerAddress, rc.engineInfo().Host} {
-		if a != "" && a != "0.0.0.0" && a != "::" && !slices.Contains(sans, a) {
-			sans = append(sans, a)
-		}
-	}
 	c := kubeadm.Cluster{
-		Name: rc.Name(), KubernetesVersion: version, Endpoint: endpointName(rc.Name()), CertSANs: sans,
+		Name: rc.Name(), KubernetesVersion: version, Endpoint: endpointName(rc.Name()), CertSANs: apiSANs(rc),
 		PodSubnet: net.PodSubnet, ServiceSubnet: net.ServiceSubnet, KubeProxyMode: kubeProxyMode(rc.Doc),
 		FeatureGates: rc.Doc.Cluster.FeatureGates, RuntimeConfig: rc.Doc.Cluster.RuntimeConfig,
 		EtcdTag: img.facts.EtcdTag, CoreDNSTag: img.facts.CoreDNSTag, Token: rc.token,

@@ -20,9 +20,15 @@ func (d *delta) plan(rc *Context, o ApplyOptions) Plan {
 	}
 	stage("prepare", d.prepareSteps(rc)...)
 	stage("keys", step{"keys", "Read the cluster's keys", d.loadKeys})
+	if d.address {
+		stage("certificates", step{"certificates", "Name " + d.doc.Cluster.Networking.APIServerAddress + " in the API servers' certificates", extendCertificates})
+	}
 	stage("start", d.startSteps()...)
 	d.planResume(stage)
 	stage("api", step{"api", "Reach the API server", waitAPI})
+	if d.address {
+		stage("address", step{"address", "Keep the address for later control planes", keepSANs})
+	}
 	d.planRemoval(stage, "cleanup", d.leftoverNodes(), o)
 	d.planRemoval(stage, "lost", d.lost, ApplyOptions{Force: true, DrainTimeout: lostDrain})
 	d.planUpgrade(stage, rc, o)

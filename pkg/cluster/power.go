@@ -226,6 +226,10 @@ func dnsSteps(nodes []v1alpha1.Node, names []string) []Step {
 // startBalancerAgain starts the load balancer; where its port is taken, it is made anew with another one.
 func startBalancerAgain(ctx context.Context, rc *Context) error {
 	err := wake(ctx, rc.Engine, balancerName(rc.Name()))
+	if fault.Is(err, fault.AddressMissing) {
+		return fault.New(fault.AddressMissing, "cannot start the load balancer: %v", err).
+			WithHint("give the cluster one of the host's addresses: networking.apiServerAddress with `cove apply`")
+	}
 	if !fault.Is(err, fault.PortTaken) {
 		return fault.Wrap(fault.NodeStart, err, "cannot start the load balancer")
 	}

@@ -3,9 +3,12 @@ package cluster_test
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"k8s.io/client-go/util/cert"
 
 	"github.com/cove-k8s/cove/pkg/cluster"
 	"github.com/cove-k8s/cove/pkg/fault"
@@ -97,6 +100,49 @@ func TestStartWithoutItsPort(t *testing.T) {
 		t.Errorf("the kubeconfig has\n%s", data)
 	}
 	s.follows(t, doc)
+}
+
+// An address that the host has no more is named, and another one is given by the document: the certificates and the kubeconfig follow.
+func TestAnotherAddress(t *testing.T) {
+	s := newSetup(t)
+	ctx := t.Context()
+	doc := resized(t, document(t, "dev", 0), 3, 0)
+	doc.Cluster.Networking.APIServerAddress = "192.0.2.9"
+	if err := s.create(ctx, doc, cluster.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := cluster.Stop(ctx, s.run(), "dev", cluster.PowerOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	s.Engine.FailOn("StartNode dev-external-load-balancer", fault.AddressMissing, "the host has no address for port 192.0.2.9:6443")
+	err := cluster.Start(ctx, s.run(), "dev", cluster.PowerOptions{})
+	if !fault.Is(err, fault.AddressMissing) || !strings.Contains(fault.ReportOf(err).Hint, "networking.apiServerAddress") {
+		t.Errorf("start: %v", err)
+	}
+	s.Engine.Heal()
+	doc.Cluster.Networking.APIServerAddress = "192.0.2.10"
+	diff, err := s.apply(ctx, doc)
+	if want := "~ load balancer: address 192.0.2.9 → 192.0.2.10 (the context in the kubeconfig follows)"; err != nil || !strings.HasPrefix(diff, want) {
+		t.Fatalf("got %s, %v", diff, err)
+	}
+	s.follows(t, doc)
+	for _, node := range []string{"dev-control-plane", "dev-control-plane2", "dev-control-plane3"} {
+		data, err := s.Engine.ReadFile(ctx, node, "/etc/kubernetes/pki/apiserver.crt")
+		if err != nil {
+			t.Fatal(err)
+		}
+		certs, err := cert.ParseCertsPEM(data)
+		if err != nil || certs[0].VerifyHostname("192.0.2.10") != nil {
+			t.Errorf("the certificate of %s: %v, %v", node, certs[0].IPAddresses, err)
+		}
+	}
+	data, err := os.ReadFile(s.deps.Kubeconfig)
+	if err != nil || !strings.Contains(string(data), "https://192.0.2.10:") {
+		t.Errorf("the kubeconfig: %s, %v", data, err)
+	}
+	if !slices.Contains(s.Calls(), "PatchConfigMap kube-system/kubeadm-config") {
+		t.Errorf("calls: %q", s.Calls())
+	}
 }
 
 // A cluster that is found again after its certificates have ended starts with new ones, and so does the kubeconfig.

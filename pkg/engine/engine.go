@@ -46,7 +46,7 @@ type Nodes interface {
 	Nodes(ctx context.Context, sel Selector) ([]Node, error)
 	// Node returns the node of that name; NodeNotFound where there is none.
 	Node(ctx context.Context, name string) (Node, error)
-	StartNode(ctx context.Context, name string) error // a taken port is PortTaken
+	StartNode(ctx context.Context, name string) error // a taken port is PortTaken, an address that the host has not is AddressMissing
 	// StopNode asks PID 1 to end, and kills it after grace. A paused node is resumed for it.
 	StopNode(ctx context.Context, name string, grace time.Duration) error
 	// PauseNode freezes the node's processes, ResumeNode lets them go on. What is so already stays so. A node that does not run

@@ -31,6 +31,7 @@ const (
 	EngineUnsupported  Code = "ENGINE_UNSUPPORTED"
 	EngineFailed       Code = "ENGINE_FAILED"
 	PortTaken          Code = "PORT_TAKEN"
+	AddressMissing     Code = "ADDRESS_MISSING"
 	NetworkTaken       Code = "NETWORK_TAKEN"
 	NetworkExhausted   Code = "NETWORK_EXHAUSTED"
 	DiskFull           Code = "DISK_FULL"
@@ -115,6 +116,7 @@ func Catalogue() []Kind {
 		{EngineUnsupported, ExitHost, "the engine is too old, or of a kind that cannot run nodes", "use a Docker Engine of version 20.10 or later that runs Linux containers"},
 		{EngineFailed, ExitHost, "the engine refused or failed an operation", "`cove doctor` checks the engine; its own log says why"},
 		{PortTaken, ExitHost, "a port that is to be published is in use", "free the port, or choose another one"},
+		{AddressMissing, ExitHost, "a port is to be published on an address that the engine's host has not", "choose one of the host's addresses, or 127.0.0.1"},
 		{NetworkTaken, ExitHost, "the subnet overlaps with another network", "choose another subnet, or leave it to cove"},
 		{NetworkExhausted, ExitHost, "no free subnet is left on the engine", "remove unused networks with `docker network prune`"},
 		{DiskFull, ExitHost, "the engine's disk is full", "free space, for example with `docker system prune`"},

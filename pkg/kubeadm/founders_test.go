@@ -113,6 +113,16 @@ func TestCanFound(t *testing.T) {
 	}
 }
 
+func TestAddCertSANs(t *testing.T) {
+	got, err := AddCertSANs([]byte("apiServer: {certSANs: [a, 192.0.2.1]}\nkind: ClusterConfiguration\n"), []string{"192.0.2.1", "192.0.2.2"})
+	if want := "apiServer:\n  certSANs:\n  - a\n  - 192.0.2.1\n  - 192.0.2.2\nkind: ClusterConfiguration\n"; err != nil || string(got) != want {
+		t.Errorf("got %s, %v", got, err)
+	}
+	if _, err := AddCertSANs([]byte("a: ["), nil); !fault.Is(err, fault.Internal) {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestForgetFounders(t *testing.T) {
 	const kept = "etcd:\n  local:\n    extraArgs:\n    - name: unsafe-no-fsync\n      value: \"true\"\nkind: ClusterConfiguration\n"
 	const more = "    - name: initial-cluster\n      value: a=https://a:2380\n    - name: initial-cluster-state\n      value: new\n"

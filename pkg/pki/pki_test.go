@@ -113,6 +113,39 @@ func TestLoadCA(t *testing.T) {
 	}
 }
 
+func TestExtend(t *testing.T) {
+	ca, err := NewCA(Kubernetes, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, two := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::2")
+	old, _, err := ca.ServingCert([]string{"org"}, []string{"a", "b"}, []netip.Addr{one}, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := ca.Extend(old, []netip.Addr{one}); err != nil || got != nil {
+		t.Errorf("with what it has: %s, %v", got, err)
+	}
+	extended, err := ca.Extend(old, []netip.Addr{one, two})
+	if err != nil {
+		t.Fatal(err)
+	}
+	was, now := parse(t, old), parse(t, extended)
+	if err := now.VerifyHostname("2001:db8::2"); err != nil {
+		t.Error(err)
+	}
+	if now.VerifyHostname("192.0.2.1") != nil || now.VerifyHostname("b") != nil || !now.NotAfter.Equal(was.NotAfter) ||
+		now.Subject.String() != was.Subject.String() || !was.PublicKey.(*ecdsa.PublicKey).Equal(now.PublicKey) || now.SerialNumber.Cmp(was.SerialNumber) == 0 {
+		t.Errorf("was %+v\nis %+v", was, now)
+	}
+	if err := now.CheckSignatureFrom(parse(t, ca.CertPEM())); err != nil {
+		t.Error(err)
+	}
+	if _, err := ca.Extend([]byte("x"), nil); err == nil {
+		t.Error("no certificate is no error")
+	}
+}
+
 func TestServingCert(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	ca, err := NewCA("cove dev", now)

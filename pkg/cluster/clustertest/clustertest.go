@@ -213,6 +213,13 @@ func (w *World) writeAdminConf(node string) error {
 	if err != nil {
 		return err
 	}
+	serving, _, err := ca.ServingCert(nil, []string{"kube-apiserver"}, nil, 0)
+	if err != nil {
+		return err
+	}
+	if err := w.write(node, pkiDir+"apiserver.crt", string(serving)); err != nil {
+		return err
+	}
 	// What a command in a node writes is no operation of the engine's: DefaultExec has one that writes.
 	for _, file := range []string{kubeletConf, adminConf} {
 		if err := w.write(node, file, string(conf)); err != nil {

@@ -40,8 +40,12 @@ func (e *Engine) fail(usual fault.Code, err error, format string, args ...any) e
 			msg += ": cannot reach the engine at " + at
 		}
 	}
-	if port := takenPort(clean.msg); code == fault.PortTaken && port != "" {
+	switch port := takenPort(clean.msg); {
+	case port == "":
+	case code == fault.PortTaken:
 		clean.msg = "port " + port + " is in use: " + clean.msg
+	case code == fault.AddressMissing:
+		clean.msg = "the host has no address for port " + port + ": " + clean.msg
 	}
 	return &fault.Error{Code: code, Msg: msg, Err: clean}
 }
@@ -95,6 +99,7 @@ func wordings() []wording {
 		{fault.DiskFull, [][]string{{"no space left on device"}, {"disk quota exceeded"}}},
 		{fault.EngineUnsupported, [][]string{{"client version", "is too new"}, {"client version", "is too old"}}},
 		{fault.HostLimit, [][]string{{"cannot expose privileged port"}, {"too many open files"}, {"exposing port", "permission denied"}}},
+		{fault.AddressMissing, [][]string{{"cannot assign requested address"}}},
 		{fault.PortTaken, [][]string{
 			{"port is already allocated"}, {"bind", "address already in use"}, {"ports are not available"},
 		}},

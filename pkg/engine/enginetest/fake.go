@@ -146,11 +146,11 @@ func (f *Fake) FailFrom(n int, err error) {
 	f.dead, f.deadErr = n, err
 }
 
-// Heal ends what FailFrom and FailAt began.
+// Heal ends what FailFrom, FailAt and FailOn began.
 func (f *Fake) Heal() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.dead, f.fails = 0, map[int]error{}
+	f.dead, f.fails, f.state.Fail = 0, map[int]error{}, nil
 }
 
 // FailOn lets every operation of that name fail, in the way of FailAt.
