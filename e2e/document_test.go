@@ -37,6 +37,9 @@ containerdConfigPatches:
 - |-
   [plugins."io.containerd.cri.v1.runtime"]
     max_container_log_line_size = 12345
+containerdConfigPatchesJSON6902:
+- |
+  [{"op": "add", "path": "/plugins/io.containerd.cri.v1.images/max_concurrent_downloads", "value": 5}]
 kubeadmConfigPatches:
 - |
   kind: ClusterConfiguration
@@ -87,6 +90,7 @@ nodes:
 		{fmt.Sprintf("https://127.0.0.1:%d", apiPort), cl.run("kubeconfig", "get", cl.name)},
 		{"10.78.0.1", cl.kubectl("get", "service", "kubernetes", "-o", "jsonpath={.spec.clusterIP}")},
 		{"nftables", cl.kubectl("get", "configmap", "kube-proxy", "-n", "kube-system", "-o", "jsonpath={.data}")},
+		{"max_concurrent_downloads = 5", cl.run("exec", worker, "--name", cl.name, "--", "containerd", "config", "dump")},
 		{"= 12345", cl.run("exec", worker, "--name", cl.name, "--", "containerd", "config", "dump")},
 		{"init", cl.kubectl("get", "node", controlPlane, "-o", "jsonpath={.metadata.labels.patched}")},
 		{"join", cl.kubectl("get", "node", worker, "-o", "jsonpath={.metadata.labels.patched}")},

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -58,15 +59,20 @@ func TestQuickDNS(t *testing.T) {
 	}
 }
 
-func TestMergeTOML(t *testing.T) {
-	got, err := mergeTOML([]byte("version = 3\n[a]\nx = 1\ny = [1, 2]\n"), []string{"[a]\ny = [3]\n[b]\nz = true\n"})
+func TestPatchTOML(t *testing.T) {
+	got, err := patchTOML([]byte("version = 3\n[a]\nx = 1\ny = [1, 2]\n"),
+		[]string{"[a]\ny = [3]\n[b]\nz = true\n", "version = 2\n[a]\nx = 9\n", "version = 3\n[b]\nf = 1.5\n"},
+		[]string{`[{"op": "add", "path": "/a/y/-", "value": 4}]`, "- {op: replace, path: /b/z, value: false}\n"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := "version = 3\n\n[a]\nx = 1\ny = [3]\n\n[b]\nz = true\n"; string(got) != want {
+	if want := "version = 3\n\n[a]\nx = 1\ny = [3, 4]\n\n[b]\nf = 1.5\nz = false\n"; string(got) != want {
 		t.Errorf("got:\n%s", got)
 	}
-	if _, err := mergeTOML(nil, []string{"a ="}); err == nil {
-		t.Error("a patch that is no TOML is taken")
+	if _, err := patchTOML(nil, []string{"a ="}, nil); err == nil || !strings.Contains(err.Error(), "containerdConfigPatches[0]") {
+		t.Errorf("a patch that is no TOML: %v", err)
+	}
+	if _, err := patchTOML(nil, nil, []string{"[]", "- {op: remove, path: /a}"}); err == nil || !strings.Contains(err.Error(), "containerdConfigPatchesJSON6902[1]") {
+		t.Errorf("an operation on what is not there: %v", err)
 	}
 }

@@ -101,6 +101,7 @@ func fixed(was, want v1alpha1.Cluster, balanced bool) error {
 	differ("certificateAuthorities", was.CertificateAuthorities, want.CertificateAuthorities)
 	differ("registries", was.Registries, want.Registries)
 	differ("cluster.containerdConfigPatches", a.ContainerdConfigPatches, b.ContainerdConfigPatches)
+	differ("cluster.containerdConfigPatchesJSON6902", a.ContainerdConfigPatchesJSON6902, b.ContainerdConfigPatchesJSON6902)
 	if len(fields) == 0 {
 		return nil
 	}

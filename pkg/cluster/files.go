@@ -62,14 +62,14 @@ func earlyFiles(ctx context.Context, rc *Context, n v1alpha1.Node) ([]engine.Fil
 		return nil, err
 	}
 	files = append(files, trusted...)
-	if patches := rc.Doc.Cluster.ContainerdConfigPatches; len(patches) > 0 {
+	if merges, operations := rc.Doc.Cluster.ContainerdConfigPatches, rc.Doc.Cluster.ContainerdConfigPatchesJSON6902; len(merges)+len(operations) > 0 {
 		base, err := rc.Engine.ReadFile(ctx, n.Name, containerdToml)
 		if err != nil {
 			return nil, fault.Wrap(fault.ImageBroken, err, "cannot read %s of image %s", containerdToml, rc.images[n.Name].ref)
 		}
-		merged, err := mergeTOML(base, patches)
+		merged, err := patchTOML(base, merges, operations)
 		if err != nil {
-			return nil, fault.Wrap(fault.ConfigInvalid, err, "cannot apply containerdConfigPatches")
+			return nil, fault.Wrap(fault.ConfigInvalid, err, "cannot patch %s", containerdToml)
 		}
 		files = append(files, engine.File{Path: containerdToml, Mode: 0o644, Data: merged})
 	}

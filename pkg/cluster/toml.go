@@ -1,24 +1,38 @@
 package cluster
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 
+	jsonpatch "github.com/evanphx/json-patch/v5"
 	"github.com/pelletier/go-toml/v2"
+	"sigs.k8s.io/yaml"
 )
 
-// mergeTOML merges patches into a TOML document, tables key by key, everything else replaced: as kind does it with
-// containerdConfigPatches.
-func mergeTOML(base []byte, patches []string) ([]byte, error) {
+// patchTOML applies merge patches, and then lists of operations (RFC 6902), to a TOML document, as kind does it with containerdConfigPatches
+// and containerdConfigPatchesJSON6902. Of merge patches, tables are merged key by key, and everything else is replaced; one for another
+// version than the document's is left out.
+func patchTOML(base []byte, merges, operations []string) ([]byte, error) {
 	doc := map[string]any{}
 	if err := toml.Unmarshal(base, &doc); err != nil {
 		return nil, fmt.Errorf("the image's own file: %w", err)
 	}
-	for i, p := range patches {
+	for i, p := range merges {
 		patch := map[string]any{}
 		if err := toml.Unmarshal([]byte(p), &patch); err != nil {
-			return nil, fmt.Errorf("patch %d: %w", i, err)
+			return nil, fmt.Errorf("containerdConfigPatches[%d]: %w", i, err)
+		}
+		if of, is := patch["version"], doc["version"]; of != nil && is != nil && of != is {
+			continue
 		}
 		mergeTable(doc, patch)
+	}
+	for i, p := range operations {
+		var err error
+		if doc, err = operate(doc, p); err != nil {
+			return nil, fmt.Errorf("containerdConfigPatchesJSON6902[%d]: %w", i, err)
+		}
 	}
 	return toml.Marshal(doc)
 }
@@ -33,4 +47,52 @@ func mergeTable(into, from map[string]any) {
 		}
 		into[key] = value
 	}
+}
+
+// operate applies a list of operations, written in JSON or YAML.
+func operate(doc map[string]any, operations string) (map[string]any, error) {
+	ops, err := yaml.YAMLToJSON([]byte(operations))
+	if err != nil {
+		return nil, err
+	}
+	patch, err := jsonpatch.DecodePatch(ops)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := json.Marshal(doc)
+	if err != nil {
+		return nil, err
+	}
+	if raw, err = patch.Apply(raw); err != nil {
+		return nil, err
+	}
+	out := map[string]any{}
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.UseNumber() // TOML tells whole numbers from others
+	if err := decoder.Decode(&out); err != nil {
+		return nil, err
+	}
+	whole(out)
+	return out, nil
+}
+
+// whole turns JSON's numbers into those of TOML, and returns v.
+func whole(v any) any {
+	switch t := v.(type) {
+	case json.Number:
+		if n, err := t.Int64(); err == nil {
+			return n
+		}
+		f, _ := t.Float64() // a JSON number is one
+		return f
+	case map[string]any:
+		for k, e := range t {
+			t[k] = whole(e)
+		}
+	case []any:
+		for i, e := range t {
+			t[i] = whole(e)
+		}
+	}
+	return v
 }

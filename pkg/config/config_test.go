@@ -170,7 +170,7 @@ func TestSchemaRefuses(t *testing.T) {
 		head + "nodes: [{role: etcd}]", head + "nodes: [{count: 0}]", head + "nodes: [{cpus: []}]", head + "nodes: [{taints: [{key: a}]}]",
 		head + "cluster: {nodes: [{role: etcd}]}", head + "cluster: {networking: {ipFamily: both}}",
 		head + "proxy: {ftp: x}", head + "certificateAuthorities: [{pem: x}]", head + "registries: {mirrors: {docker.io: {}}}",
-		head + "cluster: {containerdConfigPatchesJSON6902: ['[]']}", head + "cluster: {nodes: [{extraPortMappings: [{containerPort: 0}]}]}",
+		head + "cluster: {containerdConfigPatchesJSON6902: [{}]}", head + "cluster: {nodes: [{extraPortMappings: [{containerPort: 0}]}]}",
 	} {
 		var v any
 		if err := yaml.Unmarshal([]byte(text), &v); err != nil {

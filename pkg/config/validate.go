@@ -10,7 +10,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/validate/content"
 
 	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
-	"github.com/cove-k8s/cove/pkg/fault"
 	"github.com/cove-k8s/cove/pkg/profile"
 )
 
@@ -122,8 +121,4 @@ func Warnings(doc v1alpha1.Cluster) Problems {
 	v := newValidator(full, defaults(full, itemsOf(full)))
 	v.idlePatches()
 	return v.problems
-}
-
-func (v *validator) unsupported(path, format string, args ...any) {
-	v.problems.Add(fault.ConfigUnsupported, path, format, args...)
 }

@@ -48,8 +48,8 @@ func (v *validator) patches() {
 			v.problems.Invalid(path, "it is no TOML: %s", tomlCause(err))
 		}
 	}
-	if len(c.ContainerdConfigPatchesJSON6902) > 0 {
-		v.unsupported(v.in("containerdConfigPatchesJSON6902"), "it is not supported; write containerdConfigPatches instead")
+	for i, patch := range c.ContainerdConfigPatchesJSON6902 {
+		v.operations(v.in("containerdConfigPatchesJSON6902[%d]", i), patch)
 	}
 }
 

@@ -118,7 +118,8 @@ func amend(def string, s *jsonschema.Schema) {
 		patches("kubeadmConfigPatches", "kubeadmConfigPatchesJSON6902", "They come before those of the nodes.")
 		describe("containerdConfigPatches", "ContainerdConfigPatches are TOML merge patches of containerd's configuration on all "+
 			"nodes. One that names a version is left out where the configuration has another one.")
-		s.Properties.Delete("containerdConfigPatchesJSON6902") // not honoured
+		describe("containerdConfigPatchesJSON6902", "ContainerdConfigPatchesJSON6902 are lists of JSON Patch operations (RFC 6902) on containerd's "+
+			"configuration, in JSON or YAML. They come after containerdConfigPatches.")
 	case "Node":
 		describe("role", "Role is the node's. Defaults to control-plane.")
 		describe("labels", "Labels are the Kubernetes node's.")
