@@ -68,7 +68,14 @@ func TestLife(t *testing.T) {
 			if s := cl.status(); s.State != "stopped" {
 				cl.t.Errorf("it is %s", s.State)
 			}
-			cl.run("start", cl.name)
+			cl.age()
+			if r := cl.call(cl.t.Context(), "", "start", cl.name); r.status != 0 || !strings.Contains(r.stderr, "they are renewed") {
+				cl.t.Fatalf("it does not start with renewed certificates: %s", r)
+			}
+			cl.goodFor(30*24*time.Hour, true)
+			if err := apiAnswers(cl.t.Context(), cl); err != nil {
+				cl.t.Error(err)
+			}
 		}},
 		{"ThreeControlPlanes", func(cl cluster) {
 			before := podsOf(cl)

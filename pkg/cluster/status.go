@@ -2,6 +2,8 @@ package cluster
 
 import (
 	"context"
+	"crypto/x509"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -66,20 +68,7 @@ func GetStatus(ctx context.Context, d Deps, name string) (Status, error) {
 	if s.Summary, err = summarize(ctx, d.Engine, info, f); err != nil {
 		return s, err
 	}
-	doc, _ := f.document() // of one that cannot be read, nodes have IPv4 at least
-	for _, n := range f.nodes {
-		s.Nodes = append(s.Nodes, containerStatus(doc, n))
-		if n.State != engine.StateRunning {
-			s.Problems = append(s.Problems, strings.TrimSpace(fmt.Sprintf("the container of node %s is %s (status %d) %s", n.Name, n.State, n.ExitCode, n.Error)))
-		}
-	}
-	if b := f.balancer; b != nil {
-		state := containerStatus(doc, *b)
-		s.Balancer = &state
-		if b.State != engine.StateRunning && s.State != Stopped && s.State != Paused {
-			s.Problems = append(s.Problems, fmt.Sprintf("the load balancer is %s: `cove start %s` starts it", b.State, name))
-		}
-	}
+	addContainers(f, &s)
 	if s.State == Incomplete {
 		s.Problems = append(s.Problems, "the run that made it did not end; `cove delete "+name+"` removes it")
 		return s, nil
@@ -93,10 +82,38 @@ func GetStatus(ctx context.Context, d Deps, name string) (Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
 	if err := addKubernetes(ctx, d, info, f, &s); err != nil {
-		s.Problems = append(s.Problems, "the API server does not answer: "+err.Error())
+		s.Problems = append(s.Problems, apiProblem(name, err))
 	}
 	s.Usable = s.APIUp && len(s.Problems) == 0
 	return s, nil
+}
+
+// addContainers adds what the engine knows of nodes and load balancer.
+func addContainers(f found, s *Status) {
+	doc, _ := f.document() // of one that cannot be read, nodes have IPv4 at least
+	for _, n := range f.nodes {
+		s.Nodes = append(s.Nodes, containerStatus(doc, n))
+		if n.State != engine.StateRunning {
+			s.Problems = append(s.Problems, strings.TrimSpace(fmt.Sprintf("the container of node %s is %s (status %d) %s", n.Name, n.State, n.ExitCode, n.Error)))
+		}
+	}
+	if b := f.balancer; b != nil {
+		state := containerStatus(doc, *b)
+		s.Balancer = &state
+		if b.State != engine.StateRunning && s.State != Stopped && s.State != Paused {
+			s.Problems = append(s.Problems, fmt.Sprintf("the load balancer is %s: `cove start %s` starts it", b.State, f.name))
+		}
+	}
+}
+
+// apiProblem says why the API of the cluster named cannot be asked, err, and the cure where that is known. Certificates end on a
+// cluster that the engine brought back by itself: only a start by cove renews them, and only on nodes that do not run.
+func apiProblem(name string, err error) string {
+	var invalid x509.CertificateInvalidError
+	if errors.As(err, &invalid) && invalid.Reason == x509.Expired {
+		return fmt.Sprintf("its certificates have ended: `cove restart %s` renews them", name)
+	}
+	return "the API server does not answer: " + err.Error()
 }
 
 func containerStatus(doc v1alpha1.Cluster, n engine.Node) NodeStatus {

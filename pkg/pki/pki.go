@@ -194,7 +194,8 @@ func NewKeyPair() (privatePEM, publicPEM []byte, err error) {
 }
 
 // Renew returns a certificate for the same key, holder and uses as the first one of certPEM, good from the CA's now for as long as that
-// one was; nil where that one is good for longer than ahead.
+// one was; nil where that one is good for longer than ahead. The period is kept on purpose, as kubeadm does: who configured a short one
+// (certificateValidityPeriod), be it of minutes, gets it again, and then every call with an ahead beyond it renews.
 func (ca *CA) Renew(certPEM []byte, ahead time.Duration) ([]byte, error) {
 	certs, err := cert.ParseCertsPEM(certPEM)
 	if err != nil {
