@@ -93,6 +93,7 @@ func TestLife(t *testing.T) {
 				return apiAnswers(ctx, cl)
 			})
 		}},
+		{"AddressChanged", addressChanged},
 		{"Upgraded", upgraded},
 		{"Shrunk", func(cl cluster) {
 			cl.run("node", "remove", "control-plane2", "control-plane3", "--name", cl.name)
@@ -108,6 +109,27 @@ func TestLife(t *testing.T) {
 		}) {
 			return // what comes after would fail for the same reason
 		}
+	}
+}
+
+// addressChanged publishes the API on another address of the host. The kubeconfig leads there, and what answers has a certificate for it.
+func addressChanged(cl cluster) {
+	file := filepath.Join(cl.t.TempDir(), "moved.yaml")
+	document := strings.Replace(cl.run("config", "get", cl.name), "apiServerAddress: 127.0.0.1", "apiServerAddress: 127.0.0.3", 1)
+	if err := os.WriteFile(file, []byte(document), 0o600); err != nil {
+		cl.t.Fatal(err)
+	}
+	cl.run("apply", "-f", file)
+	if data, err := os.ReadFile(cl.kubeconfig()); err != nil || !strings.Contains(string(data), "https://127.0.0.3:") {
+		cl.t.Errorf("the kubeconfig, %v:\n%s", err, data)
+	}
+	client := clientFor(cl.t, cl.kubeconfig(), cl.at)
+	for range 6 { // the load balancer has three to choose from
+		eventually(cl.t, 20*time.Second, "an API server with a certificate for the address", func(context.Context) error {
+			_, err := client.Discovery().ServerVersion()
+			return err
+		})
+		client = clientFor(cl.t, cl.kubeconfig(), cl.at)
 	}
 }
 
