@@ -198,7 +198,7 @@ func killed(cl cluster) {
 	t := cl.t
 	w := &writer{cl: cl, prefix: "killed"}
 	stop := w.start()
-	time.Sleep(time.Second) // some writes before
+	wrote(w, time.Now()) // some before
 	docker(t, cl.at, "kill", cl.name+"-control-plane")
 	dead := time.Now()
 	eventually(t, 30*time.Second, "writes to be accepted again", func(context.Context) error {

@@ -74,9 +74,5 @@ func extendCertificates(ctx context.Context, rc *Context) error {
 
 // keepSANs is the step that makes the certificates of later API servers good for it.
 func keepSANs(ctx context.Context, rc *Context) error {
-	return rc.kube.PatchConfigMap(ctx, "kube-system", "kubeadm-config", func(data map[string]string) error {
-		changed, err := kubeadm.AddCertSANs([]byte(data["ClusterConfiguration"]), apiSANs(rc))
-		data["ClusterConfiguration"] = string(changed)
-		return err
-	})
+	return patchKubeadm(ctx, rc, func(conf []byte) ([]byte, error) { return kubeadm.AddCertSANs(conf, apiSANs(rc)) })
 }

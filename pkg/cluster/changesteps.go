@@ -323,11 +323,7 @@ func electing() []string { return []string{"kube-controller-manager", "kube-sche
 // until a lease is over when it starts.
 func setElection(on bool, names []string) func(context.Context, *Context) error {
 	return func(ctx context.Context, rc *Context) error {
-		err := rc.kube.PatchConfigMap(ctx, "kube-system", "kubeadm-config", func(data map[string]string) error {
-			changed, err := kubeadm.SetLeaderElection([]byte(data["ClusterConfiguration"]), on)
-			data["ClusterConfiguration"] = string(changed)
-			return err
-		})
+		err := patchKubeadm(ctx, rc, func(conf []byte) ([]byte, error) { return kubeadm.SetLeaderElection(conf, on) })
 		if err != nil {
 			return err
 		}
@@ -340,6 +336,15 @@ func setElection(on bool, names []string) func(context.Context, *Context) error 
 		}
 		return nil
 	}
+}
+
+// patchKubeadm changes the ClusterConfiguration that kubeadm keeps in the cluster, by which later nodes join and versions are upgraded.
+func patchKubeadm(ctx context.Context, rc *Context, change func([]byte) ([]byte, error)) error {
+	return rc.kube.PatchConfigMap(ctx, "kube-system", "kubeadm-config", func(data map[string]string) error {
+		changed, err := change([]byte(data["ClusterConfiguration"]))
+		data["ClusterConfiguration"] = string(changed)
+		return err
+	})
 }
 
 // editManifest changes the flag in a static pod's manifest, which its kubelet then starts anew.

@@ -125,9 +125,5 @@ func forgetFounders(ctx context.Context, rc *Context) error {
 	if len(rc.etcdFounders()) == 0 {
 		return event.Skip("they joined already")
 	}
-	return rc.kube.PatchConfigMap(ctx, "kube-system", "kubeadm-config", func(data map[string]string) error {
-		changed, err := kubeadm.ForgetFounders([]byte(data["ClusterConfiguration"]))
-		data["ClusterConfiguration"] = string(changed)
-		return err
-	})
+	return patchKubeadm(ctx, rc, kubeadm.ForgetFounders)
 }
