@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"strings"
 	"sync"
 	"syscall"
 
@@ -72,6 +71,10 @@ func run(ctx context.Context) error {
 	if err := writeConflist(conflist, node.PodCIDRs, podMTU(settings.Backend, link.Iface.MTU)); err != nil {
 		return err
 	}
+	beginEarly(ctx, client, settings, node, link)
+	if err := masquerade(ctx, network, node); err != nil {
+		return err
+	}
 	return serve(ctx, settings, network, link)
 }
 
@@ -112,7 +115,27 @@ func linkOf(node node, network *subnet.Config) (*backend.ExternalInterface, erro
 	return link, nil
 }
 
-// serve keeps routes and masquerading right until ctx ends.
+// masquerade lets pods out of the cluster by the node's own addresses.
+func masquerade(ctx context.Context, network *subnet.Config, n node) error {
+	own, err := ownLease(n)
+	if err != nil {
+		return err
+	}
+	rules := &nftables.NFTablesManager{}
+	if err := rules.Init(ctx); err != nil {
+		return fmt.Errorf("cannot make the nftables tables: %w", err)
+	}
+	err = rules.SetupAndEnsureMasqRules(ctx, network.Network, own.Subnet, network.Network,
+		network.IPv6Network, own.IPv6Subnet, network.IPv6Network, own, 0, false)
+	if err != nil {
+		return fmt.Errorf("cannot masquerade: %w", err)
+	}
+	rules.SetupAndEnsureForwardRules(ctx, network.Network, network.IPv6Network, 0)
+	klog.InfoS("The pod network is up", "subnets", n.PodCIDRs)
+	return nil
+}
+
+// serve keeps routes right until ctx ends.
 func serve(ctx context.Context, s settings, network *subnet.Config, link *backend.ExternalInterface) error {
 	file, err := s.writeNetwork(os.TempDir())
 	if err != nil {
@@ -131,18 +154,7 @@ func serve(ctx context.Context, s settings, network *subnet.Config, link *backen
 	if err != nil {
 		return fmt.Errorf("cannot register the node: %w", err)
 	}
-	rules := &nftables.NFTablesManager{}
-	if err := rules.Init(ctx); err != nil {
-		return fmt.Errorf("cannot make the nftables tables: %w", err)
-	}
-	lease := routes.Lease()
-	err = rules.SetupAndEnsureMasqRules(ctx, network.Network, lease.Subnet, network.Network,
-		network.IPv6Network, lease.IPv6Subnet, network.IPv6Network, lease, 0, false)
-	if err != nil {
-		return fmt.Errorf("cannot masquerade: %w", err)
-	}
-	rules.SetupAndEnsureForwardRules(ctx, network.Network, network.IPv6Network, 0)
-	klog.InfoS("The pod network is up", "backend", s.Backend, "subnets", strings.TrimSpace(lease.Subnet.String()))
+	klog.InfoS("Routes follow the nodes", "backend", s.Backend)
 	routes.Run(ctx)
 	wg.Wait()
 	return nil

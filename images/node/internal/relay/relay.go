@@ -26,8 +26,11 @@ const (
 	maxConns   = 64
 	// idle is how long a TCP client may take for its next query.
 	idle = 10 * time.Second
-	// defaultTimeout is what one upstream gets for one answer; resolvers give up after 5 s.
-	defaultTimeout = 4 * time.Second
+	// defaultTimeout is what all upstreams together get for one answer. CoreDNS gives up after 2 s, and then asks its upstream twice a
+	// second whether it is back, for as long as there is no answer; "server failure" in time is one. Without it a node on a machine that
+	// is offline always has questions waiting in the engine's resolver, and an engine takes no network down before they are answered:
+	// its container went 4 s later.
+	defaultTimeout = 1800 * time.Millisecond
 )
 
 // Relay serves on sockets of its own. Make it with Listen.
@@ -157,21 +160,25 @@ func (r *Relay) serveConn(ctx context.Context, conn net.Conn) {
 // ask returns the first upstream's answer, or when none answers, "server failure" in its name: the client then need not wait.
 func (r *Relay) ask(ctx context.Context, network string, query []byte) []byte {
 	var errs []error
-	for _, upstream := range r.upstreams {
-		answer, err := r.askOne(ctx, network, upstream, query)
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
+	for i, upstream := range r.upstreams {
+		answer, err := r.askOne(ctx, network, upstream, query, len(r.upstreams)-i)
 		if err == nil {
 			return answer
 		}
 		errs = append(errs, err)
 	}
-	if ctx.Err() == nil {
+	if !errors.Is(ctx.Err(), context.Canceled) {
 		r.log.Printf("dns: %v", errors.Join(errs...))
 	}
 	return failure(query)
 }
 
-func (r *Relay) askOne(ctx context.Context, network, upstream string, query []byte) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, r.timeout)
+// askOne asks one upstream, which gets its share of the time where others are left: so many with it.
+func (r *Relay) askOne(ctx context.Context, network, upstream string, query []byte, left int) ([]byte, error) {
+	end, _ := ctx.Deadline()
+	ctx, cancel := context.WithTimeout(ctx, time.Until(end)/time.Duration(left))
 	defer cancel()
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, network, upstream)

@@ -148,6 +148,26 @@ func TestNextUpstream(t *testing.T) {
 	}
 }
 
+func TestUpstreamsShareTheTime(t *testing.T) {
+	const timeout = time.Second
+	slow := upstream(t, "slow", "", time.Hour)
+	server := serve(t, timeout, slow, slow, slow, slow)
+	began := time.Now()
+	if got := udp(t, server, query(7)); got[3]&0x0f != 2 {
+		t.Errorf("got %x", got)
+	}
+	if took := time.Since(began); took > 3*timeout {
+		t.Errorf("took %s, and all were to get %s together", took, timeout)
+	}
+}
+
+func TestCoreDNSGetsItsAnswerInTime(t *testing.T) {
+	const readTimeout = 2 * time.Second // of CoreDNS' plugin forward
+	if defaultTimeout >= readTimeout {
+		t.Errorf("%s is too long", defaultTimeout)
+	}
+}
+
 func TestNoUpstreamAnswers(t *testing.T) {
 	server := serve(t, 50*time.Millisecond, closed(t))
 	q := query(5)
