@@ -41,6 +41,7 @@ type options struct {
 	image     string
 	peerImage string
 	storage   string
+	offline   bool     // no name server answers
 	profiles  []string // measured beside minimal
 	addons    []string // each measured on top of minimal
 	idle      time.Duration
@@ -62,6 +63,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.StringVar(&o.image, "image", "cove-node:v1.36.3", "the node image of cove, on the machine's engine")
 	flags.StringVar(&o.peerImage, "peer-image", "", "the node image of kind, on the machine's engine (default: the same)")
 	flags.StringVar(&o.storage, "storage-driver", testbed.Overlay2, "the storage driver of the engine that both use")
+	flags.BoolVar(&o.offline, "offline", false, "let no name server answer, as on a machine without a network")
 	flags.DurationVar(&o.idle, "idle", 30*time.Second, "how long after it was usable a cluster's idle use is measured")
 	flags.StringVar(&o.output, "o", "text", "form of the output: text (a table, then JSON), table or json")
 	if err := flags.Parse(args); err != nil {
@@ -103,7 +105,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		return err
 	}
 	say := func(format string, args ...any) { fmt.Fprintf(stderr, format+"\n", args...) }
-	engine, err := testbed.Start(ctx, testbed.Options{StorageDriver: o.storage, Log: say})
+	engine, err := testbed.Start(ctx, testbed.Options{StorageDriver: o.storage, Names: !o.offline, Log: say})
 	if err != nil {
 		return err
 	}
@@ -127,7 +129,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 
 // measureAll measures what the options ask for.
 func measureAll(ctx context.Context, engine *testbed.Engine, o options, say func(string, ...any)) (r report, err error) {
-	r = report{Engine: engineInfo{StorageDriver: o.storage}, Rounds: o.rounds, Image: o.image, PeerImage: o.peerImage}
+	r = report{Engine: engineInfo{StorageDriver: o.storage, Offline: o.offline}, Rounds: o.rounds, Image: o.image, PeerImage: o.peerImage}
 	if err := r.Engine.read(ctx, engine); err != nil {
 		return r, err
 	}

@@ -31,6 +31,7 @@ type report struct {
 type engineInfo struct {
 	Version       string `json:"version"`
 	StorageDriver string `json:"storageDriver"`
+	Offline       bool   `json:"offline"` // no name server answers
 	CgroupVersion string `json:"cgroupVersion"`
 	CPUs          int    `json:"cpus"`
 	MemoryBytes   int64  `json:"memoryBytes"`
@@ -43,7 +44,7 @@ func (i *engineInfo) read(ctx context.Context, engine *testbed.Engine) error {
 		MemTotal                             int64
 	}
 	err := engine.Get(ctx, "/info", &info)
-	*i = engineInfo{info.ServerVersion, info.Driver, info.CgroupVersion, info.NCPU, info.MemTotal}
+	*i = engineInfo{info.ServerVersion, info.Driver, i.Offline, info.CgroupVersion, info.NCPU, info.MemTotal}
 	return err
 }
 
@@ -130,8 +131,12 @@ func (r report) write(w io.Writer, form string) error {
 }
 
 func (r report) table(w io.Writer) error {
-	fmt.Fprintf(w, "Docker %s, %s, cgroup v%s, %d CPUs; medians of %d rounds; cove runs %s, kind 0.33.0 runs %s\n",
-		r.Engine.Version, r.Engine.StorageDriver, r.Engine.CgroupVersion, r.Engine.CPUs, r.Rounds, r.Image, r.PeerImage)
+	network := ""
+	if r.Engine.Offline {
+		network = ", offline"
+	}
+	fmt.Fprintf(w, "Docker %s, %s, cgroup v%s, %d CPUs%s; medians of %d rounds; cove runs %s, kind 0.33.0 runs %s\n",
+		r.Engine.Version, r.Engine.StorageDriver, r.Engine.CgroupVersion, r.Engine.CPUs, network, r.Rounds, r.Image, r.PeerImage)
 	for _, c := range r.Comparisons {
 		fmt.Fprintf(w, "\n%s\n", c.size)
 		if c.ControlPlanes > 1 {

@@ -32,7 +32,7 @@ func TestReport(t *testing.T) {
 	one := comparison{size: size{1, 1}, CoveMedian: sample{Usable: 6.4}, KindMedian: sample{Usable: 32}}
 	ha := comparison{size: size{3, 3}, CoveMedian: sample{Usable: 30}, KindMedian: sample{Usable: 120}, Ratio: sample{Usable: 0.25}}
 	wantForms(t, report{
-		Engine: engineInfo{"20.10.24", "overlay2", "1", 2, 1 << 30}, Image: "cove-node:v1", PeerImage: "kindest/node:v1", PeerBalancer: "haproxy",
+		Engine: engineInfo{"20.10.24", "overlay2", false, "1", 2, 1 << 30}, Image: "cove-node:v1", PeerImage: "kindest/node:v1", PeerBalancer: "haproxy",
 		Rounds: 3, Comparisons: []comparison{c, ha}, Ratios: aimedRatios([]comparison{one, c, ha}), Life: knownLife(),
 		Variants: []variant{
 			{Name: "minimal", Median: sample{Returned: 8, MemoryMiB: 400, CPUMilli: 50}},

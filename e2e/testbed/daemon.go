@@ -34,6 +34,9 @@ type process struct {
 // configure writes the daemon's configuration, and builds the runtime wrapper if it is wanted.
 func (e *Engine) configure(ctx context.Context) error {
 	config := map[string]any{"storage-driver": e.o.StorageDriver, "features": map[string]bool{"containerd-snapshotter": false}}
+	if e.o.Names {
+		config["dns"] = []string{nameServer}
+	}
 	whole, err := unrestricted()
 	if err != nil {
 		return err
@@ -249,5 +252,8 @@ func (e *Engine) Stop(ctx context.Context) error {
 		e.o.Log("engine %s: %v", e.id, err)
 	}
 	e.api.CloseIdleConnections()
+	if e.names != nil {
+		_ = e.names.Close()
+	}
 	return remove(ctx, e.o.Dir, e.id)
 }

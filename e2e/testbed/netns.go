@@ -17,30 +17,44 @@ const netnsDir = "/run/netns"
 // DialIn connects to a numeric address from inside a network namespace, which is given by a path such as
 // /proc/PID/ns/net. Only the making of the socket happens there; the connection then works everywhere.
 func DialIn(ctx context.Context, namespace, network, address string) (net.Conn, error) {
+	// A numeric address is dialled on the caller's own thread.
+	return within(namespace, func() (net.Conn, error) { return (&net.Dialer{}).DialContext(ctx, network, address) })
+}
+
+// listenIn opens a socket for packets to a numeric address in a network namespace. It then works everywhere.
+func listenIn(ctx context.Context, namespace, network, address string) (net.PacketConn, error) {
+	return within(namespace, func() (net.PacketConn, error) { return (&net.ListenConfig{}).ListenPacket(ctx, network, address) })
+}
+
+// within calls do on a thread that is in the network namespace.
+func within[T any](namespace string, do func() (T, error)) (T, error) {
 	type result struct {
-		conn net.Conn
-		err  error
+		value T
+		err   error
 	}
 	done := make(chan result, 1)
 	go func() {
 		// The thread is in another namespace for good: never unlocked, it ends with the goroutine.
 		runtime.LockOSThread()
-		conn, err := dialHere(ctx, namespace, network, address)
-		done <- result{conn, err}
+		var r result
+		if r.err = enter(namespace); r.err == nil {
+			r.value, r.err = do()
+		}
+		done <- r
 	}()
 	r := <-done
-	return r.conn, r.err
+	return r.value, r.err
 }
 
-// dialHere moves the thread into the namespace and connects. A numeric address is dialled on the caller's own thread.
-func dialHere(ctx context.Context, namespace, network, address string) (net.Conn, error) {
+// enter moves the thread into the namespace.
+func enter(namespace string) error {
 	fd, err := unix.Open(namespace, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, fmt.Errorf("cannot open network namespace %s: %w", namespace, err)
+		return fmt.Errorf("cannot open network namespace %s: %w", namespace, err)
 	}
 	defer unix.Close(fd)
 	if err := unix.Setns(fd, unix.CLONE_NEWNET); err != nil {
-		return nil, fmt.Errorf("cannot enter network namespace %s: %w", namespace, err)
+		return fmt.Errorf("cannot enter network namespace %s: %w", namespace, err)
 	}
-	return (&net.Dialer{}).DialContext(ctx, network, address)
+	return nil
 }

@@ -31,6 +31,9 @@ type Options struct {
 	// Plain leaves out the runtime wrapper. An engine that lacks capabilities itself then refuses --privileged, as the
 	// machine's own does; with the wrapper it gives what it has. An engine that lacks none never has a wrapper.
 	Plain bool
+	// Names gives the engine a name server that answers, as most machines have one: it knows no name. Without it, questions of the nodes
+	// for names from outside wait in the engine for as long as they would on a machine that is offline, where this one is.
+	Names bool
 	// Dir is where the engine's folder is made; "" is /var/tmp, which is a disk more often than /tmp is.
 	Dir string
 	// Log is told what the engine does; nil: nobody.
@@ -45,6 +48,7 @@ type Engine struct {
 
 	api                 *http.Client
 	dockerd, containerd *process // nil before the first start
+	names               net.PacketConn
 }
 
 // startTimeout bounds how long a daemon may take until it answers: it takes 1 s on a quiet machine.
@@ -96,14 +100,27 @@ func Supported() error {
 // make does all of the start.
 func (e *Engine) make(ctx context.Context) error {
 	for _, args := range [][]string{{"netns", "add", e.id}, {"-n", e.id, "link", "set", "lo", "up"}} {
-		if out, err := exec.CommandContext(ctx, "ip", args...).CombinedOutput(); err != nil { //nolint:gosec // names of our own
-			return fmt.Errorf("ip %s: %w: %s", strings.Join(args, " "), err, out)
+		if err := ip(ctx, args...); err != nil {
+			return err
+		}
+	}
+	if e.o.Names {
+		if err := e.serveNames(ctx); err != nil {
+			return err
 		}
 	}
 	if err := e.configure(ctx); err != nil {
 		return err
 	}
 	return e.start(ctx)
+}
+
+// ip calls the tool of that name.
+func ip(ctx context.Context, args ...string) error {
+	if out, err := exec.CommandContext(ctx, "ip", args...).CombinedOutput(); err != nil { //nolint:gosec // names of our own
+		return fmt.Errorf("ip %s: %w: %s", strings.Join(args, " "), err, out)
+	}
+	return nil
 }
 
 // Socket is the path of the engine's socket.

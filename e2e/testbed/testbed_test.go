@@ -6,7 +6,10 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -29,7 +32,7 @@ const holdImage = "testbed/hold:1"
 func TestEngine(t *testing.T) {
 	require(t)
 	ctx := t.Context()
-	e, err := testbed.Start(ctx, testbed.Options{Log: t.Logf})
+	e, err := testbed.Start(ctx, testbed.Options{Names: true, Log: t.Logf})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,6 +58,7 @@ func TestEngine(t *testing.T) {
 	docker(t, e, "run", "-d", "--name", "hold", "--privileged", "--restart", "always", "-v", "hold:/data",
 		"-p", "127.0.0.1:18080:80", holdImage)
 	get(t, e, "/tell?it=kept")
+	noSuchName(t, e)
 
 	for _, outage := range []struct {
 		name string
@@ -94,6 +98,26 @@ func TestEngine(t *testing.T) {
 	}
 	if _, err := os.Stat(e.Dir()); !os.IsNotExist(err) {
 		t.Errorf("the engine's folder is still there: %v", err)
+	}
+}
+
+// noSuchName wants the engine's name server, which its daemon hands to containers, to answer that a name does not exist.
+func noSuchName(t *testing.T, e *testbed.Engine) {
+	t.Helper()
+	config, err := os.ReadFile(filepath.Join(e.Dir(), "daemon.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var daemon struct{ DNS []string }
+	if err := json.Unmarshal(config, &daemon); err != nil || len(daemon.DNS) != 1 {
+		t.Fatalf("the daemon is told of no name server: %v: %s", err, config)
+	}
+	resolver := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return e.DialContext(ctx, "udp", net.JoinHostPort(daemon.DNS[0], "53"))
+	}}
+	_, err = resolver.LookupNetIP(t.Context(), "ip4", "some.example.")
+	if missing := (*net.DNSError)(nil); !errors.As(err, &missing) || !missing.IsNotFound {
+		t.Errorf("the name server says %v", err)
 	}
 }
 
