@@ -131,6 +131,7 @@ func TestApplyReplacesContainers(t *testing.T) {
 		t.Fatal(err)
 	}
 	before, _ := s.Engine.Node(t.Context(), "dev-worker")
+	created := len(s.Calls())
 	next := *doc.DeepCopy()
 	nodes := next.Nodes()
 	nodes[1].NanoCPUs, nodes[1].Memory = 1_500_000_000, 1<<30
@@ -143,6 +144,7 @@ func TestApplyReplacesContainers(t *testing.T) {
 	if err != nil || after.ID == before.ID || after.IP != before.IP || after.NanoCPUs != 1_500_000_000 || after.Memory != 1<<30 {
 		t.Errorf("before %+v, after %+v, %v", before, after, err)
 	}
+	inOrder(t, s.Calls()[created:], "dns dev-worker") // its rules are there when it is said to be back
 	s.follows(t, next)
 }
 

@@ -129,11 +129,10 @@ func (d *delta) planGrowth(stage stageFunc) {
 	if before == 1 && after > 1 {
 		stage("elect", step{"elect", "Let control planes elect leaders", setElection(true, controlPlanes(d.was.record.nodes()))})
 	}
-	var containers, joins, dns []Step
+	var containers, joins []Step
 	for _, n := range d.add {
 		containers = append(containers, startNode{node: n})
 		joins = append(joins, undoableStep{step{"kubeadm/" + n.Name, "Join " + n.Name, joinNode(n)}, d.undoJoin(n)})
-		dns = append(dns, step{"ready/dns/" + n.Name, "DNS answers on " + n.Name, waitDNS(n)})
 	}
 	stage("token", undoableStep{step{"token", "Make a token to join by", makeToken}, dropToken})
 	stage("nodes", containers...)
@@ -146,10 +145,8 @@ func (d *delta) planGrowth(stage stageFunc) {
 	}
 	if !noCNI(d.doc) {
 		stage("ready", step{"ready/nodes", "New nodes are Ready", waitNodes(d.add)})
-		if kubeProxyMode(d.doc) != "none" {
-			stage("dns", dns...)
-		}
 	}
+	d.planDNS(stage, d.add)
 	stage("record", step{"record/nodes", "Record the new nodes", d.recordNodes(d.add)})
 }
 
@@ -159,6 +156,19 @@ func (d *delta) planReplacements(stage stageFunc) {
 		stage("replace", step{"replace/" + n.Name, "Replace the container of " + n.Name, replaceContainer(n)})
 		stage("ready", step{"ready/" + n.Name, n.Name + " is back", waitBack([]string{n.Name})})
 	}
+	d.planDNS(stage, d.replace)
+}
+
+// planDNS waits until DNS answers on these nodes: a pod of kube-proxy is ready a moment before its rules are.
+func (d *delta) planDNS(stage stageFunc, nodes []v1alpha1.Node) {
+	if noCNI(d.doc) || kubeProxyMode(d.doc) == "none" {
+		return
+	}
+	var steps []Step
+	for _, n := range nodes {
+		steps = append(steps, step{"ready/dns/" + n.Name, "DNS answers on " + n.Name, waitDNS(n)})
+	}
+	stage("dns", steps...)
 }
 
 // planRemoval takes nodes out, one after the other: pods first, then etcd's member, then the node's object, its container and its

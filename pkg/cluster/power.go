@@ -223,9 +223,21 @@ func dnsSteps(nodes []v1alpha1.Node, names []string) []Step {
 	return steps
 }
 
-// startBalancerAgain starts the load balancer; where its port is taken, it is made anew with another one.
+// startBalancerAgain starts the load balancer. Where it is of an older image than the control planes it is made anew, since nobody misses
+// it now; and where its port is taken, with another one.
 func startBalancerAgain(ctx context.Context, rc *Context) error {
-	err := wake(ctx, rc.Engine, balancerName(rc.Name()))
+	b, err := rc.Engine.Node(ctx, balancerName(rc.Name()))
+	if err != nil {
+		return err
+	}
+	img, stale, err := staleBalancer(ctx, rc)
+	if err != nil {
+		return err
+	}
+	if stale && (b.State == engine.StateExited || b.State == engine.StateCreated) {
+		return anotherBalancer(ctx, rc, img)
+	}
+	err = wake(ctx, rc.Engine, b.Name)
 	if fault.Is(err, fault.AddressMissing) {
 		return fault.New(fault.AddressMissing, "cannot start the load balancer: %v", err).
 			WithHint("give the cluster one of the host's addresses: networking.apiServerAddress with `cove apply`")
@@ -237,11 +249,12 @@ func startBalancerAgain(ctx context.Context, rc *Context) error {
 		return fault.New(fault.PortTaken, "cannot start the load balancer: %v", err).
 			WithHint("free the port, or give the cluster another one: networking.apiServerPort with `cove apply`")
 	}
-	n, nodeErr := rc.Engine.Node(ctx, balancerName(rc.Name()))
-	if nodeErr != nil {
-		return nodeErr
-	}
-	rc.balancerImage = n.Image
+	return anotherBalancer(ctx, rc, b.Image)
+}
+
+// anotherBalancer makes the load balancer anew, of that image, and records its port, which may be another one.
+func anotherBalancer(ctx context.Context, rc *Context, image string) error {
+	rc.balancerImage = image
 	if err := replaceBalancer(ctx, rc); err != nil {
 		return err
 	}

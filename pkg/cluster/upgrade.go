@@ -35,7 +35,11 @@ func (d *delta) planUpgrade(stage stageFunc, rc *Context, o ApplyOptions) {
 		if !alone {
 			stage("upgrade", step{id("drain"), "Drain " + n.Name, unlessUpgraded(n, drainNode(n.Name, o))})
 		}
-		stage("upgrade", step{id("container"), "Replace the container of " + n.Name, unlessUpgraded(n, upgradeContainer(n))})
+		containers := []Step{step{id("container"), "Replace the container of " + n.Name, unlessUpgraded(n, upgradeContainer(n))}}
+		if len(controlPlanes(nodesOf(d.doc))) == 1 && i == 0 && rc.balanced { // there is no API behind it meanwhile
+			containers = append(containers, step{"upgrade/balancer", "Replace the load balancer", upgradeBalancer})
+		}
+		stage("upgrade", containers...)
 		stage("upgrade", step{id("kubernetes"), "Bring " + n.Name + " to Kubernetes " + to, configureUpgraded(n, i == 0)})
 		if i == 0 {
 			stage("upgrade", step{"upgrade/cluster", "Bring the cluster's settings to Kubernetes " + to, upgradeCluster(n)})
@@ -51,6 +55,7 @@ func (d *delta) planUpgrade(stage stageFunc, rc *Context, o ApplyOptions) {
 	}
 	stage("upgrade", append(apply, step{"upgrade/core", "Apply " + coreTitle(d.doc), applyUpgradedCore(d.upgrade[0].Name)})...)
 	stage("upgrade", append(ready, step{"ready/core", coreTitle(d.doc) + " are Available", waitCore})...)
+	d.planDNS(stage, d.upgrade)
 }
 
 // planResume brings up a control plane that a run which was cut off has left with a new container and no kubelet: where it is
@@ -141,6 +146,34 @@ func upgradeContainer(n v1alpha1.Node) func(context.Context, *Context) error {
 			return append(files, patch...), err
 		})
 	}
+}
+
+// upgradeBalancer gives the load balancer the control planes' image, so that nothing is left of the old one. It must not be done while
+// other control planes answer through it.
+func upgradeBalancer(ctx context.Context, rc *Context) error {
+	img, stale, err := staleBalancer(ctx, rc)
+	if err != nil {
+		return err
+	}
+	if !stale {
+		return event.Skip("its container is of the new image")
+	}
+	rc.balancerImage = img
+	return replaceBalancer(ctx, rc)
+}
+
+// staleBalancer reports whether the load balancer has another image than the first control plane, with the reference of that one.
+func staleBalancer(ctx context.Context, rc *Context) (ref string, stale bool, err error) {
+	names := controlPlanes(rc.Doc.Nodes())
+	if len(names) == 0 || !rc.images[names[0]].native() {
+		return "", false, nil
+	}
+	img := rc.images[names[0]]
+	b, err := rc.Engine.Node(ctx, balancerName(rc.Name()))
+	if fault.Is(err, fault.NodeNotFound) {
+		return img.ref, true, nil
+	}
+	return img.ref, err == nil && b.Labels[labelImage] != img.Labels[labelImage], err
 }
 
 func orNone(s string) string {

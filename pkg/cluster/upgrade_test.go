@@ -86,6 +86,9 @@ func TestUpgrade(t *testing.T) {
 	inOrder(t, s.Calls(), "Drain dev-control-plane", "kubelet start dev-control-plane", "kubeadm init phase upload-config all dev-control-plane",
 		"Cordon dev-control-plane", "Drain dev-control-plane2", "kubeadm upgrade node phase kubelet-config dev-control-plane2", "kubelet start dev-control-plane2",
 		"Drain dev-control-plane3", "kubelet start dev-control-plane3", "Drain dev-worker", "kubeadm upgrade node phase kubelet-config dev-worker", "kubelet start dev-worker")
+	for _, n := range doc.Nodes() {
+		inOrder(t, s.Calls(), "kubelet start dev-worker", "dns "+n.Name)
+	}
 }
 
 // inOrder fails where the calls do not have these, one after the other.
@@ -218,4 +221,45 @@ func TestUpgradeRefused(t *testing.T) {
 			t.Errorf("worker %+v, %v", n, err)
 		}
 	})
+}
+
+// The load balancer follows when nobody needs it: with a single control plane beside it, with several at the next start.
+func TestUpgradeOfTheLoadBalancer(t *testing.T) {
+	for _, controlPlanes := range []int{1, 3} {
+		t.Run(fmt.Sprint(controlPlanes), func(t *testing.T) {
+			ctx := t.Context()
+			doc := resized(t, document(t, "dev", 0), controlPlanes, 0)
+			s := newUpgrade(t, doc)
+			before := s.balancerOf(t, oldVersion)
+			if _, err := s.apply(ctx, of(clustertest.Version, doc)); err != nil {
+				t.Fatal(err)
+			}
+			if controlPlanes > 1 {
+				if kept := s.balancerOf(t, oldVersion); kept.ID != before.ID {
+					t.Error("the load balancer was replaced while other control planes answered through it")
+				}
+				if err := cluster.Stop(ctx, s.run(), "dev", cluster.PowerOptions{}); err != nil {
+					t.Fatal(err)
+				}
+				if err := cluster.Start(ctx, s.run(), "dev", cluster.PowerOptions{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			after := s.balancerOf(t, clustertest.Version)
+			if after.IP != before.IP || after.Ports[0].HostPort != before.Ports[0].HostPort || after.State != engine.StateRunning {
+				t.Errorf("before %+v\nafter %+v", before, after)
+			}
+			s.follows(t, of(clustertest.Version, doc))
+		})
+	}
+}
+
+// balancerOf returns the load balancer, which must be of the image of that version.
+func (s *setup) balancerOf(t *testing.T, version string) engine.Node {
+	t.Helper()
+	b, err := s.Engine.Node(t.Context(), "dev-external-load-balancer")
+	if err != nil || b.Image != "cove-node:"+version {
+		t.Fatalf("the load balancer is of %s, want that of %s: %v", b.Image, version, err)
+	}
+	return b
 }

@@ -116,7 +116,7 @@ func (w *World) exec(node string, cmd engine.Command) error {
 		fmt.Fprintf(cmd.Stdout, "journal of %s: %s\n", node, strings.Join(cmd.Args[1:], " "))
 		return nil
 	case "cove-node":
-		return coveNode(node, cmd)
+		return w.coveNode(node, cmd)
 	case "bash", "sh":
 		fmt.Fprintf(cmd.Stdout, "a shell on %s\n", node)
 		return nil
@@ -137,9 +137,10 @@ func (w *World) systemctl(node string, cmd engine.Command) error {
 }
 
 // coveNode is the tool of cove's own node images.
-func coveNode(node string, cmd engine.Command) error {
+func (w *World) coveNode(node string, cmd engine.Command) error {
 	switch args := cmd.Args[1:]; args[0] {
 	case "dns":
+		w.log("dns " + node)
 		fmt.Fprintln(cmd.Stdout, "10.96.0.1")
 		return nil
 	case "logs":
