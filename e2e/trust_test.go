@@ -77,6 +77,15 @@ webhooks:
   timeoutSeconds: 5
 `
 
+// changedDocument takes away proxy and authority, and leads the one mirror that it has elsewhere.
+const changedDocument = `apiVersion: cove.dev/v1alpha1
+kind: Cluster
+proxy: {}
+registries:
+  mirrors:
+    registry.example.test: {endpoints: ["http://PLAIN"]}
+`
+
 // TestTrust gives a cluster a proxy, a certificate authority and mirrors, all of them real and on the engine's host, and wants each
 // image pulled the way that the document says, the API server to use proxy and authority too, and nothing of the cluster's own to go
 // through the proxy.
@@ -86,12 +95,10 @@ func TestTrust(t *testing.T) {
 	o := newOutside(t)
 	routes := []string{"registry", "own", "plain", "private"} // the mirrors of the document, and a registry that has none
 	o.push(routes...)
-	cl := c.create("trust", "-f", o.document(), "--profile", "minimal")
+	cl := c.create("trust", "-f", o.document(trustDocument), "--profile", "minimal")
 
 	for _, route := range routes {
-		cl.apply(fmt.Sprintf(`{apiVersion: v1, kind: Pod, metadata: {name: %[1]s}, spec: {terminationGracePeriodSeconds: 1, containers: [
-			{name: it, image: %[1]s.example.test/%[1]s:e2e, imagePullPolicy: Always, args: [netexec, --http-port=8080],
-			readinessProbe: {httpGet: {path: /healthz, port: 8080}, periodSeconds: 1}}]}}`, route))
+		puller(cl, route)
 	}
 	for _, route := range routes {
 		t.Run(route, func(t *testing.T) { cl.in(t).kubectl("wait", "--for=condition=Ready", "pod/"+route, "--timeout=45s") })
@@ -102,6 +109,51 @@ func TestTrust(t *testing.T) {
 	t.Run("APIServer", func(t *testing.T) { testHooks(cl.in(t), o) })
 	t.Run("Own", func(t *testing.T) { testOwnTraffic(cl.in(t)) })
 	t.Run("Asked", func(t *testing.T) { testAsked(cl.in(t), o) })
+	t.Run("Changed", func(t *testing.T) { testChangedTrust(cl.in(t), o, routes) })
+}
+
+// puller makes a pod whose image comes by the route.
+func puller(cl cluster, route string) {
+	cl.apply(fmt.Sprintf(`{apiVersion: v1, kind: Pod, metadata: {name: %[1]s}, spec: {terminationGracePeriodSeconds: 1, containers: [
+		{name: it, image: %[1]s.example.test/%[1]s:e2e, imagePullPolicy: Always, args: [netexec, --http-port=8080],
+		readinessProbe: {httpGet: {path: /healthz, port: 8080}, periodSeconds: 1}}]}}`, route))
+}
+
+// testChangedTrust changes all of it on the living cluster: what is new is used, and what is gone is not, by nodes and by the API server.
+func testChangedTrust(cl cluster, o *outside, routes []string) {
+	t := cl.t
+	cl.kubectl(append([]string{"delete", "pod", "--now"}, routes...)...)
+	file := o.document(changedDocument + "name: " + cl.name + "\n")
+	const node = "-control-plane: what all nodes get (container replaced, about 5 s)"
+	diff := cl.call(t.Context(), "", "apply", "-f", file, "--diff")
+	for _, want := range []string{"http proxy http://" + o.proxy.address() + " → none", "- certificate authority e2e", "another mirror of registry.example.test", cl.name + node} {
+		if !strings.Contains(diff.stdout, want) || diff.status != 10 {
+			t.Errorf("the difference does not have %q: %s", want, diff)
+		}
+	}
+	cl.run("apply", "-f", file)
+	o.forget()
+	puller(cl, "registry")
+	puller(cl, "private")
+	cl.kubectl("wait", "--for=condition=Ready", "pod/registry", "--timeout=45s")
+	cl.kubectl("wait", "--for=jsonpath={.status.containerStatuses[0].state.waiting.reason}=ErrImagePull", "pod/private", "--timeout=45s")
+	const asking = `{apiVersion: v1, kind: ConfigMap, metadata: {name: asking, labels: {ask: hooks}}}`
+	eventually(t, 30*time.Second, "the API server to reach no web hook", func(ctx context.Context) error {
+		r := cl.call(ctx, asking, "kubectl", "--name", cl.name, "--", "create", "--dry-run=server", "-f", "-")
+		if r.status == 0 || !strings.Contains(r.stderr, "failed calling webhook") {
+			return fmt.Errorf("it says %s", r)
+		}
+		return nil
+	})
+	if got := o.list(o.proxied); len(got) > 0 {
+		t.Errorf("through the proxy went %q", got)
+	}
+	if got, want := o.list(o.pulled), []string{o.plain.address() + " registry"}; !slices.Equal(got, want) {
+		t.Errorf("the registry was asked for %q, want %q", got, want)
+	}
+	if r := cl.call(t.Context(), "", "apply", "-f", file, "--diff"); r.status != 0 {
+		t.Errorf("then there is still a difference: %s", r)
+	}
 }
 
 // testHooks wants the API server, a pod, to have reached both hooks.
@@ -249,13 +301,14 @@ func (o *outside) listen(handler http.Handler, ca *pki.CA, names ...string) *lis
 	return &listening{s}
 }
 
-// document writes trustDocument, and the certificates beside it.
-func (o *outside) document() string {
+// document writes the document, and the certificates beside it.
+func (o *outside) document(text string) string {
 	o.t.Helper()
 	dir := o.t.TempDir()
-	filled := strings.NewReplacer("PROXY", o.proxy.address(), "HOST", o.host.String(), "TRUSTED", o.trusted.address(), "OWN", o.own.address())
+	filled := strings.NewReplacer("PROXY", o.proxy.address(), "HOST", o.host.String(), "TRUSTED", o.trusted.address(), "OWN", o.own.address(),
+		"PLAIN", o.plain.address())
 	for name, data := range map[string][]byte{
-		"ca.pem": o.authority.CertPEM(), "own.pem": o.ownAuthority.CertPEM(), "cluster.yaml": []byte(filled.Replace(trustDocument)),
+		"ca.pem": o.authority.CertPEM(), "own.pem": o.ownAuthority.CertPEM(), "cluster.yaml": []byte(filled.Replace(text)),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
 			o.t.Fatal(err)
@@ -349,6 +402,15 @@ func (o *outside) note(in map[string]bool, what string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	in[what] = true
+}
+
+// forget forgets what was asked for.
+func (o *outside) forget() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, asked := range []map[string]bool{o.proxied, o.pulled, o.hooked} {
+		clear(asked)
+	}
 }
 
 func (o *outside) list(of map[string]bool) []string {

@@ -175,8 +175,10 @@ func TestApplyConvergesFromEveryOperation(t *testing.T) {
 		}
 	}
 	bigger.SetNodes(nodes)
+	trusting := *base.DeepCopy()
+	trusting.Registries.Mirrors = map[string]v1alpha1.Mirror{"docker.io": {Endpoints: []string{"http://10.0.0.5:5000"}}}
 	for name, tt := range map[string]struct{ from, to v1alpha1.Cluster }{
-		"grow and replace": {base, bigger}, "shrink": {resized(t, base, 3, 2), base},
+		"grow and replace": {base, bigger}, "shrink": {resized(t, base, 3, 2), base}, "trust": {base, trusting},
 	} {
 		t.Run(name, func(t *testing.T) {
 			count := operations(t, tt.from, tt.to)

@@ -144,7 +144,14 @@ func removeNode(name string) func(context.Context, *Context) error {
 // replaceContainer returns the step that gives a node a new container on its own volumes, with its own address.
 func replaceContainer(n v1alpha1.Node) func(context.Context, *Context) error {
 	return func(ctx context.Context, rc *Context) error {
-		files := func(ctx context.Context) ([]engine.File, error) { return earlyFiles(ctx, rc, n) }
+		files := func(ctx context.Context) ([]engine.File, error) {
+			manifests, err := proxiedManifests(ctx, rc, n)
+			if err != nil {
+				return nil, err
+			}
+			early, err := earlyFiles(ctx, rc, n)
+			return append(early, manifests...), err
+		}
 		if err := swapContainer(ctx, rc, n, files); err != nil {
 			return err
 		}

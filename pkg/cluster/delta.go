@@ -26,6 +26,8 @@ type delta struct {
 	relabel []relabel
 	// from and to are the versions of Kubernetes of an upgrade; empty where there is none.
 	from, to string
+	// recorded and wanted are the sums of what the documents say of all nodes.
+	recorded, wanted string
 	// balancer says that the load balancer's container is to be made anew.
 	balancer bool
 	// address says that the API is published on another address than before.
@@ -55,6 +57,9 @@ func compare(was observed, doc v1alpha1.Cluster) (*delta, error) {
 		d.note(Remove, "node "+name, "what is left of a run that was cut off")
 	}
 	d.loadBalancer()
+	if err := d.settings(); err != nil {
+		return nil, err
+	}
 	if err := d.nodes(); err != nil {
 		return nil, err
 	}
@@ -91,17 +96,11 @@ func fixed(was, want v1alpha1.Cluster, balanced bool) error {
 	if !balanced {
 		differ("cluster.networking.apiServerAddress", a.Networking.APIServerAddress, b.Networking.APIServerAddress)
 	}
-	differ("cluster.networking.dnsSearch", a.Networking.DNSSearch, b.Networking.DNSSearch)
 	differ("cni", was.CNI, want.CNI)
 	differ("cluster.featureGates", a.FeatureGates, b.FeatureGates)
 	differ("cluster.runtimeConfig", a.RuntimeConfig, b.RuntimeConfig)
 	differ("cluster.kubeadmConfigPatches", a.KubeadmConfigPatches, b.KubeadmConfigPatches)
 	differ("cluster.kubeadmConfigPatchesJSON6902", a.KubeadmConfigPatchesJSON6902, b.KubeadmConfigPatchesJSON6902)
-	differ("proxy", was.Proxy, want.Proxy)
-	differ("certificateAuthorities", was.CertificateAuthorities, want.CertificateAuthorities)
-	differ("registries", was.Registries, want.Registries)
-	differ("cluster.containerdConfigPatches", a.ContainerdConfigPatches, b.ContainerdConfigPatches)
-	differ("cluster.containerdConfigPatchesJSON6902", a.ContainerdConfigPatchesJSON6902, b.ContainerdConfigPatchesJSON6902)
 	if len(fields) == 0 {
 		return nil
 	}
@@ -193,6 +192,9 @@ func (d *delta) node(was, want v1alpha1.Node) {
 		details = append(details, "its container is gone")
 	} else {
 		details = containerChanges(made, want)
+		if d.outdated(want.Name) {
+			details = append(details, "what all nodes get")
+		}
 	}
 	switch {
 	case d.to != "" && (want.Image == "" || !there || want.Image != made.Image):

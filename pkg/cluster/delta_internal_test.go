@@ -18,7 +18,7 @@ func living(t *testing.T) (observed, v1alpha1.Cluster) {
 	doc := v1alpha1.Cluster{Name: "dev", KubernetesVersion: "v1.36.3", Addons: []v1alpha1.Addon{{Name: "flannel"}, {Name: "local-path"}}}
 	doc.SetNodes([]v1alpha1.Node{{Name: "dev-control-plane", Role: "control-plane"}, {Name: "dev-worker", Role: "worker"}, {Name: "dev-worker2", Role: "worker"}})
 	o := observed{
-		found: found{name: "dev"}, places: map[string]place{}, specs: map[string]v1alpha1.Node{}, kept: map[string]int{},
+		found: found{name: "dev"}, places: map[string]place{}, specs: map[string]v1alpha1.Node{}, kept: map[string]int{}, settings: map[string]string{},
 		record: created{KubernetesVersion: "v1.36.3", Revision: 1, Document: doc.DeepCopy(), Balanced: true, APIPort: 40000},
 	}
 	for _, n := range doc.Nodes() {
@@ -94,6 +94,31 @@ func TestCompare(t *testing.T) {
 			o.record.Document.Cluster.Networking.APIServerAddress, doc.Cluster.Networking.APIServerAddress = "192.0.2.9", "127.0.0.1"
 			doc.Cluster.Networking.APIServerPort = 6443
 		}, "~ load balancer: address 192.0.2.9 → 127.0.0.1, port 40000 → 6443 (the context in the kubeconfig follows)"},
+		{"what all nodes get", func(o *observed, doc *v1alpha1.Cluster) {
+			was := o.record.Document
+			was.Proxy = &v1alpha1.Proxy{HTTP: "http://me:secret@10.0.0.1:3128"}
+			was.CertificateAuthorities = []v1alpha1.CertificateAuthority{{Name: "corp", PEM: "A"}, {Name: "old", PEM: "B"}}
+			was.Registries.Mirrors = map[string]v1alpha1.Mirror{"docker.io": {Endpoints: []string{"http://10.0.0.5:5000"}}}
+			doc.Proxy = &v1alpha1.Proxy{HTTP: "http://me:other@10.0.0.1:3128"}
+			doc.CertificateAuthorities = []v1alpha1.CertificateAuthority{{Name: "corp", PEM: "C"}, {Name: "lab", PEM: "D"}}
+			doc.Registries.Mirrors = map[string]v1alpha1.Mirror{"ghcr.io": {Endpoints: []string{"http://10.0.0.5:5000"}}}
+			doc.Cluster.Networking.DNSSearch = &[]string{"corp.example"}
+			doc.Cluster.ContainerdConfigPatches = []string{"[debug]"}
+			for _, n := range doc.Nodes() {
+				if n.Role == "worker" { // done by a run that was cut off
+					o.settings[n.Name], _ = settingsOf(*doc)
+				}
+			}
+		}, "~ all nodes: the proxy's password, another certificate authority corp, + certificate authority lab, - certificate authority old, " +
+			"- mirror of docker.io, + mirror of ghcr.io, DNS search as the engine's host → corp.example, patches of containerd\n" +
+			"~ control-plane dev-control-plane: what all nodes get (container replaced, about 5 s)"},
+		{"a proxy", func(o *observed, doc *v1alpha1.Cluster) {
+			doc.Proxy = &v1alpha1.Proxy{HTTPS: "http://me:secret@10.0.0.1:3128", NoProxy: []string{"a", "b"}}
+			for _, n := range doc.Nodes() {
+				o.settings[n.Name], _ = settingsOf(*doc)
+			}
+		}, "~ all nodes: https proxy none → http://me:xxxxx@10.0.0.1:3128, no proxy for none → a b"},
+		{"no proxy, said in another way", func(_ *observed, doc *v1alpha1.Cluster) { doc.Proxy = &v1alpha1.Proxy{NoProxy: []string{}} }, ""},
 		{"addons", func(_ *observed, doc *v1alpha1.Cluster) {
 			doc.Addons = []v1alpha1.Addon{{Name: "flannel", Parameters: map[string]any{"mtu": 1400}}, {Name: "local-path", Disabled: true}, {Name: "traefik"}}
 		}, "~ addon flannel: parameters\n+ addon traefik\n- addon local-path (with all that it made)"},

@@ -143,13 +143,17 @@ func nodeSpec(rc *Context, n v1alpha1.Node) (engine.NodeSpec, error) {
 	if err != nil {
 		return engine.NodeSpec{}, fault.Wrap(fault.Internal, err, "cannot describe node %s", n.Name)
 	}
+	settings, err := settingsOf(rc.Doc)
+	if err != nil {
+		return engine.NodeSpec{}, err
+	}
 	place := rc.places[n.Name].String()
 	spec := engine.NodeSpec{
 		Name: n.Name, Cluster: rc.Name(), Role: n.Role, Run: rc.Emitter.Run(), Image: rc.images[n.Name].ref,
 		Hosts:        map[string]netip.Addr{endpointName(rc.Name()): rc.endpoint()},
 		Volumes:      volumes(n.Name),
 		VolumeLabels: map[string]string{labelPlace: place, engine.LabelRole: n.Role},
-		Labels:       map[string]string{labelPlace: place, labelSpec: string(asked)},
+		Labels:       map[string]string{labelPlace: place, labelSpec: string(asked), labelSettings: settings},
 		Env:          rc.nodeEnv(n),
 		NanoCPUs:     n.NanoCPUs, Memory: n.Memory,
 	}

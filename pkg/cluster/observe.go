@@ -22,6 +22,8 @@ type observed struct {
 	places  map[string]place         // of every node that left a trace
 	specs   map[string]v1alpha1.Node // what the containers were made from
 	kept    map[string]int           // how many volumes each node has
+	// settings is what the containers say that they were made with, as settingsOf has it.
+	settings map[string]string
 }
 
 // observe looks at a cluster without touching it. ClusterNotFound where there is none, ClusterIncomplete where it never was
@@ -35,7 +37,7 @@ func observe(ctx context.Context, d Deps, name string) (observed, error) {
 	if err != nil {
 		return observed{}, err
 	}
-	o := observed{found: f, info: info, places: map[string]place{}, specs: map[string]v1alpha1.Node{}, kept: map[string]int{}}
+	o := observed{found: f, info: info, places: map[string]place{}, specs: map[string]v1alpha1.Node{}, kept: map[string]int{}, settings: map[string]string{}}
 	for _, v := range f.volumes {
 		o.kept[v.Node]++
 		if p, ok := parsePlace(v.Labels[labelPlace]); ok {
@@ -54,6 +56,7 @@ func observe(ctx context.Context, d Deps, name string) (observed, error) {
 		if p, ok := parsePlace(n.Labels[labelPlace]); ok {
 			o.places[n.Name] = p
 		}
+		o.settings[n.Name] = n.Labels[labelSettings]
 		var spec v1alpha1.Node
 		if json.Unmarshal([]byte(n.Labels[labelSpec]), &spec) == nil && spec.Name != "" {
 			o.specs[n.Name] = spec

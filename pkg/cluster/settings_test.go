@@ -1,0 +1,79 @@
+package cluster_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
+	"github.com/cove-k8s/cove/pkg/cluster"
+	"github.com/cove-k8s/cove/pkg/engine"
+)
+
+const apiServerManifest = "/etc/kubernetes/manifests/kube-apiserver.yaml"
+
+// proxyCluster makes a cluster with a proxy, on whose control plane are the manifests that kubeadm wrote by it.
+func proxyCluster(t *testing.T) (*setup, v1alpha1.Cluster) {
+	t.Helper()
+	s := newSetup(t)
+	doc := document(t, "dev", 1)
+	doc.Proxy = &v1alpha1.Proxy{HTTP: "http://10.9.9.9:3128"}
+	if err := s.create(t.Context(), doc, cluster.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, pod := range []string{"kube-apiserver", "kube-controller-manager", "kube-scheduler"} {
+		manifest := "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - name: it\n    env:\n" +
+			"    - {name: OWN, value: kept}\n    - {name: HTTP_PROXY, value: \"http://10.9.9.9:3128\"}\n    - {name: no_proxy, value: x}\n"
+		file := engine.File{Path: "/etc/kubernetes/manifests/" + pod + ".yaml", Data: []byte(manifest), Mode: 0o600}
+		if err := s.Engine.PutFiles(t.Context(), "dev-control-plane", []engine.File{file}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s, doc
+}
+
+// What the document says of all nodes reaches each of them by another container, and the static pods by their manifests.
+func TestApplyChangesTheProxy(t *testing.T) {
+	s, doc := proxyCluster(t)
+	before, err := s.Engine.Node(t.Context(), "dev-worker")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		proxy            *v1alpha1.Proxy
+		has, hasNot, was string
+	}{
+		{&v1alpha1.Proxy{HTTP: "http://10.8.8.8:3128"}, "http://10.8.8.8:3128", "10.9.9.9", "http proxy http://10.9.9.9:3128 → http://10.8.8.8:3128"},
+		{nil, "value: kept", "PROXY", "http proxy http://10.8.8.8:3128 → none"},
+	} {
+		next := *doc.DeepCopy()
+		next.Proxy = tt.proxy
+		diff, err := s.apply(t.Context(), next)
+		want := "~ all nodes: " + tt.was + "\n" +
+			"~ control-plane dev-control-plane: what all nodes get (container replaced, about 5 s)\n" +
+			"~ worker dev-worker: what all nodes get (container replaced, about 5 s)"
+		if err != nil || diff != want {
+			t.Fatalf("got %s, %v, want %s", diff, err, want)
+		}
+		data, err := s.Engine.ReadFile(t.Context(), "dev-control-plane", apiServerManifest)
+		if text := string(data); err != nil || !strings.Contains(text, tt.has) || strings.Contains(text, tt.hasNot) || !strings.Contains(text, "OWN") {
+			t.Errorf("the API server's manifest is %s, %v", text, err)
+		}
+		after, err := s.Engine.Node(t.Context(), "dev-worker")
+		if err != nil || after.ID == before.ID || after.IP != before.IP {
+			t.Errorf("before %+v, after %+v, %v", before, after, err)
+		}
+		before = after
+		s.follows(t, next)
+	}
+}
+
+// The names of nodes are in every node's NO_PROXY: one more changes nothing of the others.
+func TestANodeMoreIsNoOtherProxy(t *testing.T) {
+	s, doc := proxyCluster(t)
+	next := resized(t, doc, 1, 2)
+	diff, err := s.apply(t.Context(), next)
+	if err != nil || diff != "+ worker dev-worker2" {
+		t.Errorf("got %s, %v", diff, err)
+	}
+	s.follows(t, next)
+}
