@@ -13,6 +13,9 @@ GOLANGCI      := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOTESTSUM     := gotest.tools/gotestsum@v1.13.0
 GOVULNCHECK   := golang.org/x/vuln/cmd/govulncheck@v1.8.0
 E2E_TIMEOUT   ?= 40m
+# Those of the modules in images/ that have more of cove's own than a main around somebody else's packages.
+OWN_MODULES   := node flannel metrics-server containerd pause
+CONTAINERD_TAGS := no_btrfs,no_devmapper,no_zfs
 # What clusters are upgraded from.
 OLD_VERSION   := v1.35.4
 export CGO_ENABLED = 0
@@ -48,14 +51,14 @@ unit: ## Run the tests that need neither an engine nor a network
 	cd images/node && $(GO) test ./...
 	cd images/flannel && $(GO) test -trimpath ./...
 	cd images/metrics-server && $(GO) test -trimpath ./...
-	cd images/containerd && $(GO) test -trimpath -tags no_btrfs,no_devmapper,no_zfs ./...
+	cd images/containerd && $(GO) test -trimpath -tags $(CONTAINERD_TAGS) ./...
 
 contract: ## Run the engine's contract suite against Docker
 	COVE_REQUIRE_ENGINE=1 $(GO) run $(GOTESTSUM) --format pkgname --junitfile $(ARTIFACTS)/contract.xml -- -count=1 -tags integration ./pkg/engine/...
 
 lint: ## Check the code
 	$(GO) run $(GOLANGCI) run ./...
-	cd images/node && $(GO) run $(GOLANGCI) run --config $(CURDIR)/.golangci.yml ./...
+	@for m in $(OWN_MODULES); do echo "lint images/$$m"; (cd images/$$m && $(GO) run $(GOLANGCI) run --config $(CURDIR)/.golangci.yml --build-tags $(CONTAINERD_TAGS) ./...); done
 
 verify: ## Check that all that is generated is fresh
 	@./images/verify.sh "$(MAKE)"

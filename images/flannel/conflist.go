@@ -45,7 +45,7 @@ func writeConflist(path string, ranges []netip.Prefix, mtu int) error {
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
-	if old, err := os.ReadFile(path); err == nil && sameJSON(old, data) {
+	if old, err := os.ReadFile(path); err == nil && sameJSON(old, data) { //nolint:gosec // the file is where containerd looks for it
 		klog.InfoS("The CNI configuration is right already", "file", path)
 		return nil
 	}

@@ -76,7 +76,7 @@ func upgraded(t *testing.T) *node {
 // noSpec is the runtime specification of a container that never ran.
 type noSpec struct{}
 
-func (noSpec) GetTypeUrl() string { return "none" }
+func (noSpec) GetTypeUrl() string { return "none" } //nolint:revive,staticcheck // the interface calls it so
 func (noSpec) GetValue() []byte   { return []byte("{}") }
 
 // use does with the first image's state what a cluster does.
