@@ -64,11 +64,7 @@ and refuses elsewhere. An addon that is not there is no error.`,
 }
 
 func runAddonDisable(ctx context.Context, f *Factory, o *addonDisableOptions) error {
-	t, err := f.openAddons(ctx, o.target)
-	if err != nil {
-		return err
-	}
-	records, err := t.Manager.Installed(ctx)
+	t, records, err := f.recorded(ctx, o.target)
 	if err != nil {
 		return err
 	}

@@ -2,27 +2,18 @@ package cli
 
 import (
 	"context"
-	"fmt"
-	"io"
-	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/cove-k8s/cove/pkg/addon"
 	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
-	"github.com/cove-k8s/cove/pkg/cluster"
-	"github.com/cove-k8s/cove/pkg/event"
 	"github.com/cove-k8s/cove/pkg/fault"
 )
 
 // addonEnableOptions are what the command line says to `cove addon enable`.
 type addonEnableOptions struct {
-	target addonTarget
+	enabling
 	addons []v1alpha1.Addon
 	values addonValues
-	enable cluster.AddonOptions
-	dryRun bool
-	output string
 }
 
 func newAddonEnableCmd(f *Factory, run func(context.Context, *addonEnableOptions) error) *cobra.Command {
@@ -46,7 +37,7 @@ enable it again mends what was changed, and goes on where an earlier run was cut
   cove addon enable traefik --kubeconfig team.yaml --context staging`,
 		ValidArgsFunction: f.completeAddons,
 	}
-	o.target.vars(f, cmd)
+	o.vars(f, cmd)
 	o.values.vars(f, cmd)
 	flags, as, chart := cmd.Flags(), "", v1alpha1.HelmChart{}
 	flags.BoolVar(&o.values.reset, "reset-values", false, "start from the defaults, not from what the cluster has recorded")
@@ -55,10 +46,6 @@ enable it again mends what was changed, and goes on where an earlier run was cut
 	flags.StringVar(&chart.Repository, "repo", "", "URL of the chart's repository")
 	flags.StringVar(&chart.Version, "version", "", "version of the chart (default: the newest)")
 	flags.StringVar(&chart.Namespace, "namespace", "", "namespace of the chart's objects (default: the addon's name)")
-	timeoutVar(cmd, &o.enable, "how long the addons may take; getting their images does not count")
-	flags.BoolVar(&o.enable.NoWait, "no-wait", false, "do not wait until they are Available")
-	flags.BoolVar(&o.dryRun, "dry-run", false, "show what would be done, and do nothing")
-	outputVar(cmd, &o.output, formatText, formatJSON, formatYAML)
 	cmd.RunE = func(cmd *cobra.Command, args []string) (err error) {
 		o.target.parse(cmd)
 		if o.addons, err = f.enableEntries(cmd, args, as, chart); err != nil {
@@ -67,10 +54,7 @@ enable it again mends what was changed, and goes on where an earlier run was cut
 		if err = o.values.parse(cmd, o.addons); err != nil {
 			return err
 		}
-		if o.output == formatYAML && !o.dryRun {
-			return usage(cmd, "", "-o yaml is for --dry-run; the events of a run come as -o json")
-		}
-		if err = checkTimeout(cmd, o.enable); err != nil {
+		if err = o.check(cmd); err != nil {
 			return err
 		}
 		return run(cmd.Context(), o)
@@ -102,11 +86,7 @@ func runAddonEnable(ctx context.Context, f *Factory, o *addonEnableOptions) erro
 			return err
 		}
 	}
-	t, err := f.openAddons(ctx, o.target)
-	if err != nil {
-		return err
-	}
-	records, err := t.Manager.Installed(ctx)
+	t, records, err := f.recorded(ctx, o.target)
 	if err != nil {
 		return err
 	}
@@ -114,48 +94,5 @@ func runAddonEnable(ctx context.Context, f *Factory, o *addonEnableOptions) erro
 	if err != nil {
 		return err
 	}
-	if o.dryRun {
-		plan, err := t.PlanEnable(ctx, f.catalogue(), list, o.enable)
-		if err != nil {
-			return err
-		}
-		return writeAddonPlan(f.IO.Out, o.output, plan)
-	}
-	return f.enable(ctx, o.target, t, list, o.enable, o.output)
-}
-
-// enable puts addons onto the cluster, as a run.
-func (f *Factory) enable(ctx context.Context, at addonTarget, t *cluster.AddonTarget, list []addon.Instance, o cluster.AddonOptions, output string) error {
-	return f.run(ctx, t.Name, output, func(ctx context.Context, em *event.Emitter) (string, error) {
-		deps, err := f.addonDeps(ctx, em, at)
-		if err != nil {
-			return "", err
-		}
-		names := make([]string, len(list))
-		for i, a := range list {
-			names[i] = a.Name()
-		}
-		return fmt.Sprintf("cluster %s has %s", t.Name, strings.Join(names, ", ")), cluster.EnableAddons(ctx, deps, t, f.catalogue(), list, o)
-	})
-}
-
-// addonDryRun is what a --dry-run on addons says to programs.
-type addonDryRun struct {
-	Cluster string           `json:"cluster"`
-	Plan    []event.StepInfo `json:"plan"`
-}
-
-// writeAddonPlan writes what would be done to a cluster's addons.
-func writeAddonPlan(w io.Writer, output string, plan cluster.Plan) error {
-	if output != formatText {
-		return writeObject(w, output, addonDryRun{Cluster: plan.Cluster, Plan: plan.Info()})
-	}
-	lines := []string{"cluster " + plan.Cluster}
-	for _, stage := range plan.Stages {
-		lines = append(lines, stage.Name)
-		for _, s := range stage.Steps {
-			lines = append(lines, "  "+s.Title())
-		}
-	}
-	return writeLines(w, lines)
+	return o.put(ctx, f, t, list)
 }

@@ -22,7 +22,7 @@ import (
 
 func TestAddonEnableOptions(t *testing.T) {
 	plain := func(change func(*addonEnableOptions)) addonEnableOptions {
-		o := addonEnableOptions{enable: cluster.AddonOptions{Timeout: cluster.DefaultTimeout}, output: formatText}
+		o := addonEnableOptions{enabling: enabling{enable: cluster.AddonOptions{Timeout: cluster.DefaultTimeout}, output: formatText}}
 		o.addons = []v1alpha1.Addon{{Name: "traefik"}}
 		change(&o)
 		return o
@@ -124,10 +124,10 @@ func TestProfileOptions(t *testing.T) {
 		{args: "init dev", err: "cannot extend itself"},
 	})
 	check(t, newProfileApplyCmd, []row[profileApplyOptions]{
-		{args: "apply dev --name x --no-wait", want: profileApplyOptions{
-			target: addonTarget{name: "x", named: true}, profile: "dev",
+		{args: "apply dev --name x --no-wait", want: profileApplyOptions{profile: "dev", enabling: enabling{
+			target: addonTarget{name: "x", named: true},
 			enable: cluster.AddonOptions{Timeout: cluster.DefaultTimeout, NoWait: true}, output: formatText,
-		}},
+		}}},
 		{args: "apply dev -o yaml", err: "-o yaml is for --dry-run"},
 	})
 	check(t, newExportCACmd, []row[exportCAOptions]{

@@ -56,11 +56,7 @@ type upgrade struct {
 }
 
 func runAddonUpgrade(ctx context.Context, f *Factory, o *addonUpgradeOptions) error {
-	t, err := f.openAddons(ctx, o.target)
-	if err != nil {
-		return err
-	}
-	records, err := t.Manager.Installed(ctx)
+	t, records, err := f.recorded(ctx, o.target)
 	if err != nil {
 		return err
 	}

@@ -15,11 +15,8 @@ import (
 
 // profileApplyOptions are what the command line says to `cove profile apply`.
 type profileApplyOptions struct {
-	target  addonTarget
+	enabling
 	profile string
-	enable  cluster.AddonOptions
-	dryRun  bool
-	output  string
 }
 
 func newProfileApplyCmd(f *Factory, run func(context.Context, *profileApplyOptions) error) *cobra.Command {
@@ -37,20 +34,13 @@ does not fit a cluster that cove did not make is left out, and it is said why.`,
   cove profile apply ./team.yaml --context staging`,
 		ValidArgsFunction: f.completeProfile,
 	}
-	o.target.vars(f, cmd)
-	timeoutVar(cmd, &o.enable, "how long the addons may take; getting their images does not count")
-	cmd.Flags().BoolVar(&o.enable.NoWait, "no-wait", false, "do not wait until they are Available")
-	cmd.Flags().BoolVar(&o.dryRun, "dry-run", false, "show what would be done, and do nothing")
-	outputVar(cmd, &o.output, formatText, formatJSON, formatYAML)
+	o.vars(f, cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) (err error) {
 		o.target.parse(cmd)
 		if o.profile, err = oneProfile(cmd, args); err != nil {
 			return err
 		}
-		if o.output == formatYAML && !o.dryRun {
-			return usage(cmd, "", "-o yaml is for --dry-run; the events of a run come as -o json")
-		}
-		if err = checkTimeout(cmd, o.enable); err != nil {
+		if err = o.check(cmd); err != nil {
 			return err
 		}
 		return run(cmd.Context(), o)
@@ -63,11 +53,7 @@ func runProfileApply(ctx context.Context, f *Factory, o *profileApplyOptions) er
 	if err != nil {
 		return err
 	}
-	t, err := f.openAddons(ctx, o.target)
-	if err != nil {
-		return err
-	}
-	records, err := t.Manager.Installed(ctx)
+	t, records, err := f.recorded(ctx, o.target)
 	if err != nil {
 		return err
 	}
@@ -79,14 +65,7 @@ func runProfileApply(ctx context.Context, f *Factory, o *profileApplyOptions) er
 		f.say("profile %s has no addons for cluster %s", o.profile, t.Name)
 		return nil
 	}
-	if o.dryRun {
-		plan, err := t.PlanEnable(ctx, f.catalogue(), list, o.enable)
-		if err != nil {
-			return err
-		}
-		return writeAddonPlan(f.IO.Out, o.output, plan)
-	}
-	return f.enable(ctx, o.target, t, list, o.enable, o.output)
+	return o.put(ctx, f, t, list)
 }
 
 // fitting opens those addons of a profile that the cluster can have, and says why it leaves out others.
