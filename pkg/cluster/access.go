@@ -51,10 +51,9 @@ func access(ctx context.Context, e engine.Engine, info engine.Info, f found) (Ac
 	if err != nil {
 		return Access{}, fault.Wrap(fault.Internal, err, "cannot read %s of %s", adminConf, cp.Name)
 	}
-	doc, _ := f.document() // of one that cannot be read, nothing is known of what was asked for
-	asked := doc.Cluster.Networking.APIServerAddress
+	doc, _ := f.document() // of one that cannot be read, nodes have IPv4 at least
 	a := Access{
-		Context: kubeconfig.Context{Name: ContextName(f.name), Server: serverURL(info, gateway, asked)},
+		Context: kubeconfig.Context{Name: ContextName(f.name), Server: serverURL(info, gateway)},
 		Dial:    dialer(e, info, gateway), Inside: mainIP(doc, cp),
 	}
 	current := conf.Contexts[conf.CurrentContext]

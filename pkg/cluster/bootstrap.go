@@ -116,15 +116,30 @@ func dropToken(ctx context.Context, rc *Context) error {
 	return nil
 }
 
-// preregister makes the worker's Node object ahead of its kubelet, with the shares of the pod subnets that the node's own
+// preregister makes the Node object ahead of its kubelet, with the shares of the pod subnets that the node's own
 // network configuration was written for. The controller manager respects them, and the kubelet takes the object over.
 func preregister(ctx context.Context, rc *Context, n v1alpha1.Node) error {
-	if !rc.images[n.Name].native() || rc.Doc.Cluster.Networking.DisableDefaultCNI {
+	if !sharesPods(rc, n) {
 		return nil
 	}
-	shares, err := podCIDRs(rc.Doc, rc.places[n.Name].share)
+	o, err := nodeObject(rc, n)
 	if err != nil {
 		return err
+	}
+	err = rc.kube.CreateNodeObject(ctx, o)
+	return fault.Wrap(fault.KubernetesRefused, err, "cannot register node %s", n.Name)
+}
+
+// sharesPods reports whether cove decides on the node's share of the pod subnet.
+func sharesPods(rc *Context, n v1alpha1.Node) bool {
+	return rc.images[n.Name].native() && !rc.Doc.Cluster.Networking.DisableDefaultCNI
+}
+
+// nodeObject returns the Node as its kubelet would register it, with its shares.
+func nodeObject(rc *Context, n v1alpha1.Node) (kube.NodeObject, error) {
+	shares, err := podCIDRs(rc.Doc, rc.places[n.Name].share)
+	if err != nil {
+		return kube.NodeObject{}, err
 	}
 	img, info := rc.images[n.Name], rc.engineInfo()
 	registration := kubeadm.JoinRegistration
@@ -133,7 +148,7 @@ func preregister(ctx context.Context, rc *Context, n v1alpha1.Node) error {
 	}
 	labels, taints, err := registration(kubeadmCluster(rc, img.facts.KubernetesVersion, img), kubeadmNode(rc, n))
 	if err != nil {
-		return err
+		return kube.NodeObject{}, err
 	}
 	o := kube.NodeObject{
 		Name: n.Name, PodCIDRs: shares, Labels: wellKnownLabels(n.Name, labels, info.Architecture),
@@ -144,8 +159,7 @@ func preregister(ctx context.Context, rc *Context, n v1alpha1.Node) error {
 	if n.Role == engine.RoleControlPlane {
 		o.Room = &kube.Room{CPUs: info.CPUs, Memory: info.MemoryBytes}
 	}
-	err = rc.kube.CreateNodeObject(ctx, o)
-	return fault.Wrap(fault.KubernetesRefused, err, "cannot register node %s", n.Name)
+	return o, nil
 }
 
 // wellKnownLabels adds to the node's labels those that its kubelet would give it. They must be there from the start: pods

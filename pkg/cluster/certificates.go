@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -38,7 +39,8 @@ func kubeconfigsOf() []string {
 }
 
 // renewCertificates returns the step that renews what ends soon on the nodes named, before they are started: components read
-// their certificates when they start, and one that has ended would keep them from it. Keys stay; no API is needed.
+// their certificates when they start, and one that has ended would keep them from it. Keys stay; no API is needed. Of nodes that run it
+// only says so.
 func renewCertificates(nodes []string) func(context.Context, *Context) error {
 	return func(ctx context.Context, rc *Context) error {
 		cas, err := rc.authorities()
@@ -46,30 +48,45 @@ func renewCertificates(nodes []string) func(context.Context, *Context) error {
 			return err
 		}
 		var count atomic.Int64
-		group, ctx := errgroup.WithContext(ctx)
-		for _, name := range nodes {
+		due := make([]string, len(nodes)) // those that run
+		group, groupCtx := errgroup.WithContext(ctx)
+		for i, name := range nodes {
 			group.Go(func() error {
-				n, err := rc.Engine.Node(ctx, name)
-				if err != nil || n.Role == engine.RoleLoadBalancer || n.State == engine.StateRunning {
+				n, err := rc.Engine.Node(groupCtx, name)
+				if err != nil || n.Role == engine.RoleLoadBalancer {
 					return err
 				}
 				r := renewal{engine: rc.Engine, node: n, cas: cas, now: rc.Now()}
-				files, err := r.files(ctx)
+				if n.State == engine.StateRunning {
+					soon, err := r.due(groupCtx)
+					if soon {
+						due[i] = name
+					}
+					return err
+				}
+				files, err := r.files(groupCtx)
 				if err != nil || len(files) == 0 {
 					return err
 				}
 				count.Add(int64(len(files)))
-				return rc.Engine.PutFiles(ctx, n.Name, files)
+				return rc.Engine.PutFiles(groupCtx, n.Name, files)
 			})
 		}
 		if err := group.Wait(); err != nil {
 			return fault.Wrap(fault.Internal, err, "cannot renew the certificates")
 		}
-		if count.Load() == 0 {
+		due = slices.DeleteFunc(due, func(name string) bool { return name == "" })
+		if len(due) > 0 {
+			reporter(ctx).Warn("`cove restart "+rc.Name()+"` renews them",
+				"certificates of nodes that run have ended or end within 30 days: %s", strings.Join(due, ", "))
+		}
+		if count.Load() > 0 {
+			rc.renewed = true
+			reporter(ctx).Warn("", "%d certificates have ended or end within 30 days: they are renewed", count.Load())
+		}
+		if len(due) == 0 && count.Load() == 0 {
 			return event.Skip("none does")
 		}
-		rc.renewed = true
-		reporter(ctx).Warn("", "%d certificates have ended or end within 30 days: they are renewed", count.Load())
 		return nil
 	}
 }
@@ -127,6 +144,17 @@ func (r renewal) files(ctx context.Context) ([]engine.File, error) {
 		}
 	}
 	return files, nil
+}
+
+// due reports whether certificates of a node that runs end soon. It looks at those that tell: a control plane's are issued together, and an
+// engine takes its time for each file.
+func (r renewal) due(ctx context.Context) (bool, error) {
+	f, err := r.kubelet(ctx)
+	if err != nil || f != nil || r.node.Role != engine.RoleControlPlane {
+		return f != nil, err
+	}
+	f, err = r.kubeconfig(ctx, adminConf)
+	return f != nil, err
 }
 
 // certificate renews a certificate in a file of its own.

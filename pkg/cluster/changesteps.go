@@ -64,31 +64,6 @@ func makeToken(ctx context.Context, rc *Context) error {
 	return rc.kube.CreateBootstrapToken(ctx, token, joinTTL)
 }
 
-// loadNewNodes loads the images of all addons into the nodes that join: where they are not, the kubelet would have to pull them.
-func (d *delta) loadNewNodes(ctx context.Context, rc *Context) error {
-	images := map[string]string{}
-	for _, p := range rc.progress {
-		for ref, from := range p.from {
-			images[ref] = from
-		}
-	}
-	if len(images) == 0 {
-		return event.Skip("there are none to load")
-	}
-	var nodes []engine.Node
-	for _, n := range d.add {
-		container, err := rc.Engine.Node(ctx, n.Name)
-		if err != nil {
-			return err
-		}
-		nodes = append(nodes, container)
-	}
-	if err := waitContainerd(ctx, rc.Engine, nodes); err != nil {
-		return err
-	}
-	return rc.LoadImages(ctx, rc.Engine, nodes, images, reporter(ctx))
-}
-
 // undoJoin takes a node that joined out again, where the run failed before it was recorded.
 func (d *delta) undoJoin(n v1alpha1.Node) func(context.Context, *Context) error {
 	return func(ctx context.Context, rc *Context) error {

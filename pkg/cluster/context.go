@@ -33,6 +33,7 @@ type Kube interface {
 // KubeChanger is what the steps that change a living cluster need of its API.
 type KubeChanger interface {
 	DeleteNodeObject(ctx context.Context, name string) error
+	TakeNodeObject(ctx context.Context, name string) (*kube.NodeInfo, error)
 	SetNode(ctx context.Context, name string, labels map[string]*string, add, remove []kube.Taint) error
 	Cordon(ctx context.Context, node string, on bool) error
 	Drain(ctx context.Context, node string, o kube.DrainOptions, report func(string)) error

@@ -35,6 +35,8 @@ type delta struct {
 	enable  []string // addons
 	disable []string
 	changes []Change
+
+	daemonsLoaded chan struct{} // closed when the nodes to be joined have the images that DaemonSets run
 }
 
 // relabel is what changes of a node's object.
@@ -46,7 +48,7 @@ type relabel struct {
 
 // compare finds out what must be done. What cannot be changed on a living cluster is ConfigUnsupported, with all the fields.
 func compare(was observed, doc v1alpha1.Cluster) (*delta, error) {
-	d := &delta{was: was, doc: doc, cleanup: was.leftovers()}
+	d := &delta{was: was, doc: doc, cleanup: was.leftovers(), daemonsLoaded: make(chan struct{})}
 	if err := fixed(*was.record.Document, doc, was.record.Balanced); err != nil {
 		return nil, err
 	}

@@ -2,8 +2,10 @@ package cluster
 
 import (
 	"context"
+	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/tools/clientcmd"
@@ -13,6 +15,7 @@ import (
 	"github.com/cove-k8s/cove/pkg/engine"
 	"github.com/cove-k8s/cove/pkg/event"
 	"github.com/cove-k8s/cove/pkg/fault"
+	"github.com/cove-k8s/cove/pkg/kube"
 	"github.com/cove-k8s/cove/pkg/kubeadm"
 )
 
@@ -106,15 +109,116 @@ func founderFiles(rc *Context, n v1alpha1.Node) ([]engine.File, error) {
 	}, fault.Wrap(fault.Internal, err, "cannot write %s", kubeletConf)
 }
 
+// founderTries bounds how often the control planes that start together are registered.
+const founderTries = 5
+
 // registerFounders gives the control planes that start together their shares of the pod subnet. Their kubelets may have registered them
-// already; the controller manager, which would give shares out in the order in which it sees the nodes, must be elected first, which takes
-// longer.
+// already; the controller manager, which gives shares out in the order in which it sees the nodes, must be elected first, which mostly
+// takes longer. Where it was faster, the nodes are made anew, as a share cannot be changed.
 func registerFounders(ctx context.Context, rc *Context) error {
 	founders := rc.etcdFounders()
+	nodes := slices.DeleteFunc(rc.Doc.Nodes(), func(n v1alpha1.Node) bool {
+		_, ok := founders[n.Name]
+		return !ok || !sharesPods(rc, n)
+	})
+	taken := map[string]kube.NodeInfo{} // what the nodes were that are made anew
+	for try := 1; ; try++ {
+		err := registerAll(ctx, rc, nodes, taken)
+		if err == nil {
+			return wakeFounders(ctx, rc, nodes, taken)
+		}
+		if try == founderTries || ctx.Err() != nil {
+			return err
+		}
+		more, takeErr := takeMisplaced(ctx, rc, nodes)
+		if takeErr != nil {
+			return takeErr
+		}
+		maps.Copy(taken, more)
+	}
+}
+
+// registerAll registers the nodes, each to its end: one that fails says nothing of the others. Those that were taken away are made as they
+// were then, because kubeadm may be through with marking them as control planes.
+func registerAll(ctx context.Context, rc *Context, nodes []v1alpha1.Node, taken map[string]kube.NodeInfo) error {
+	var group errgroup.Group
+	for _, n := range nodes {
+		group.Go(func() error {
+			o, err := nodeObject(rc, n)
+			if err != nil {
+				return err
+			}
+			if was, ok := taken[n.Name]; ok {
+				o.Labels, o.Taints = asItWas(o, was)
+			}
+			err = rc.kube.CreateNodeObject(ctx, o)
+			return fault.Wrap(fault.KubernetesRefused, err, "cannot register node %s", n.Name)
+		})
+	}
+	return group.Wait()
+}
+
+// asItWas returns the labels and taints of a Node that is made anew. Taints that say how a node is are the controllers' to set.
+func asItWas(o kube.NodeObject, was kube.NodeInfo) (map[string]string, []kube.Taint) {
+	labels, taints := maps.Clone(was.Labels), slices.Clone(o.Taints)
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	maps.Copy(labels, o.Labels)
+	for _, t := range was.Taints {
+		same := func(other kube.Taint) bool { return other.Key == t.Key && other.Effect == t.Effect }
+		if !strings.HasPrefix(t.Key, "node.kubernetes.io/") && !slices.ContainsFunc(taints, same) {
+			taints = append(taints, t)
+		}
+	}
+	return labels, taints
+}
+
+// takeMisplaced removes the nodes that have another's share, and returns what they were. It removes those whose share such a node has, too,
+// and all before any is made anew: the controller manager takes the share of a node that goes for free, whoever else may have it.
+func takeMisplaced(ctx context.Context, rc *Context, nodes []v1alpha1.Node) (map[string]kube.NodeInfo, error) {
+	all, err := rc.kube.Nodes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	has, lost := map[string]string{}, map[string]bool{}
+	for _, n := range all {
+		has[n.Name] = n.PodCIDR
+	}
+	misplaced := map[string]bool{}
+	for _, n := range nodes {
+		own, err := podCIDRs(rc.Doc, rc.places[n.Name].share)
+		if err != nil {
+			return nil, err
+		}
+		if share := has[n.Name]; share != "" && share != joined(own) {
+			misplaced[n.Name], lost[share] = true, true
+		}
+	}
+	taken := map[string]kube.NodeInfo{}
+	for _, n := range nodes {
+		if !misplaced[n.Name] && !lost[has[n.Name]] {
+			continue
+		}
+		reporter(ctx).Log("the controller manager was faster: " + n.Name + ", which got " + has[n.Name] + " of the pod subnet, is registered anew")
+		was, err := rc.kube.TakeNodeObject(ctx, n.Name)
+		if err != nil {
+			return nil, err
+		}
+		if was != nil {
+			taken[n.Name] = *was
+		}
+	}
+	return taken, nil
+}
+
+// wakeFounders restarts the kubelets of nodes that were made anew: a kubelet registers once, and would make some of what went with the old
+// Node much later, or never.
+func wakeFounders(ctx context.Context, rc *Context, nodes []v1alpha1.Node, taken map[string]kube.NodeInfo) error {
 	group, ctx := errgroup.WithContext(ctx)
-	for _, n := range rc.Doc.Nodes() {
-		if _, ok := founders[n.Name]; ok {
-			group.Go(func() error { return preregister(ctx, rc, n) })
+	for _, n := range nodes {
+		if _, ok := taken[n.Name]; ok {
+			group.Go(func() error { return wakeKubelet(ctx, rc, n) })
 		}
 	}
 	return group.Wait()

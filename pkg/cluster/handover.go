@@ -65,7 +65,7 @@ func mergeKubeconfig(ctx context.Context, rc *Context) error {
 		return fault.Wrap(fault.Internal, err, "cannot make a client certificate")
 	}
 	entry := kubeconfig.Context{
-		Name: ContextName(rc.Name()), Server: serverURL(rc.engineInfo(), gateway, rc.Doc.Cluster.Networking.APIServerAddress),
+		Name: ContextName(rc.Name()), Server: serverURL(rc.engineInfo(), gateway),
 		CA: rc.ca.CertPEM(), ClientCert: cert, ClientKey: key,
 	}
 	_, err = kubeconfig.Merge(ctx, rc.Kubeconfig, entry, !rc.Options.KeepContext)
@@ -77,12 +77,13 @@ func removeKubeconfig(ctx context.Context, rc *Context) error {
 	return err
 }
 
-// serverURL is the API server's address for a user. On a remote engine an address that was asked for is that of the
-// engine's host; the default stays that host's loopback, which a tunnel of the user's must lead to.
-func serverURL(info engine.Info, cp engine.Node, asked string) string {
-	a := publishedAPI(cp)
+// serverURL is the API server's address for a user. Where a remote engine publishes it on all addresses of its host, it is that host's; the
+// default stays that host's loopback, which a tunnel of the user's must lead to. What the container has counts, not what a document asks
+// for: the address may have changed since.
+func serverURL(info engine.Info, gateway engine.Node) string {
+	a := publishedAPI(gateway)
 	host := a.Addr().String()
-	if info.Host != "" && (asked == "0.0.0.0" || asked == "::") {
+	if info.Host != "" && publishedEverywhere(gateway) {
 		host = info.Host
 	}
 	return "https://" + net.JoinHostPort(host, strconv.Itoa(int(a.Port())))

@@ -82,7 +82,7 @@ func summarize(ctx context.Context, e engine.Engine, info engine.Info, f found) 
 		s.Network = joined(nodeSubnets(doc, f.networks[0]))
 	}
 	if gateway, ok := f.gateway(); ok && publishedAPI(gateway).IsValid() {
-		s.API = serverURL(info, gateway, "")
+		s.API = serverURL(info, gateway)
 	}
 	complete, err := isComplete(ctx, e, f)
 	if err != nil {

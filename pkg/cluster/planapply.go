@@ -132,7 +132,7 @@ func (d *delta) planGrowth(stage stageFunc) {
 	var containers, joins []Step
 	for _, n := range d.add {
 		containers = append(containers, startNode{node: n})
-		joins = append(joins, undoableStep{step{"kubeadm/" + n.Name, "Join " + n.Name, joinNode(n)}, d.undoJoin(n)})
+		joins = append(joins, undoableStep{step{"kubeadm/" + n.Name, "Join " + n.Name, d.joinLoaded(n)}, d.undoJoin(n)})
 	}
 	stage("token", undoableStep{step{"token", "Make a token to join by", makeToken}, dropToken})
 	stage("nodes", containers...)

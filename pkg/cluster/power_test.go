@@ -11,6 +11,7 @@ import (
 	"k8s.io/client-go/util/cert"
 
 	"github.com/cove-k8s/cove/pkg/cluster"
+	"github.com/cove-k8s/cove/pkg/event"
 	"github.com/cove-k8s/cove/pkg/fault"
 )
 
@@ -189,5 +190,53 @@ func TestStartRenewsCertificates(t *testing.T) {
 	}
 	if now, err := os.ReadFile(s.deps.Kubeconfig); err != nil || string(now) == string(kubeconfig) {
 		t.Errorf("the kubeconfig was not renewed: %v", err)
+	}
+}
+
+// A cluster that the engine brought back after a year runs with certificates that end: start leaves them alone and says what renews them.
+func TestStartNamesCertificatesThatEnd(t *testing.T) {
+	s := newSetup(t)
+	ctx := t.Context()
+	if err := s.create(ctx, document(t, "dev", 1), cluster.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	start := func(after time.Duration) (warnings []string) {
+		t.Helper()
+		s.deps.Now = func() time.Time { return time.Now().Add(after) }
+		s.log.events = nil
+		if err := cluster.Start(ctx, s.run(), "dev", cluster.PowerOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range s.log.events {
+			if e.Type == event.Warning {
+				warnings = append(warnings, e.Message+": "+e.Hint)
+			}
+		}
+		return warnings
+	}
+	const day = 24 * time.Hour
+	if got := start((365 - 31) * day); len(got) > 0 {
+		t.Errorf("31 days before they end: %q", got)
+	}
+	conf, err := s.Engine.ReadFile(ctx, "dev-control-plane", "/etc/kubernetes/admin.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "certificates of nodes that run have ended or end within 30 days: dev-control-plane: `cove restart dev` renews them"
+	if got := start((365 - 29) * day); len(got) != 1 || got[0] != want {
+		t.Errorf("29 days before they end: %q; want %q", got, want)
+	}
+	now, err := s.Engine.ReadFile(ctx, "dev-control-plane", "/etc/kubernetes/admin.conf")
+	if err != nil || string(now) != string(conf) {
+		t.Errorf("they were changed under what runs: %v", err)
+	}
+	if err := cluster.Stop(ctx, s.run(), "dev", cluster.PowerOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := start((365 - 29) * day); len(got) != 1 || !strings.HasSuffix(got[0], "they are renewed: ") {
+		t.Errorf("after a stop: %q", got)
+	}
+	if got := start((365 - 29) * day); len(got) > 0 {
+		t.Errorf("once they are renewed: %q", got)
 	}
 }

@@ -192,8 +192,36 @@ func (c *Client) DeleteNodeObject(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	return persist(ctx, "remove the pods of node "+name, func() error {
-		pods, err := c.set.CoreV1().Pods("").List(ctx, metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector("spec.nodeName", name).String()})
+	return c.deletePodsOf(ctx, name)
+}
+
+// TakeNodeObject removes a Node and its pods as DeleteNodeObject does, and returns the Node as it was at the very end, for one that is to be
+// made anew: others may be about to label it. It returns nil where there is none.
+func (c *Client) TakeNodeObject(ctx context.Context, name string) (*NodeInfo, error) {
+	var was *NodeInfo
+	nodes := c.set.CoreV1().Nodes()
+	err := persist(ctx, "remove node "+name, func() error {
+		node, err := nodes.Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return ifThere(err)
+		}
+		asRead := metav1.Preconditions{UID: &node.UID, ResourceVersion: &node.ResourceVersion} // else Conflict, and it is read again
+		if err := nodes.Delete(ctx, name, metav1.DeleteOptions{Preconditions: &asRead}); err != nil {
+			return ifThere(err)
+		}
+		info := nodeInfo(node)
+		was = &info
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return was, c.deletePodsOf(ctx, name)
+}
+
+func (c *Client) deletePodsOf(ctx context.Context, node string) error {
+	return persist(ctx, "remove the pods of node "+node, func() error {
+		pods, err := c.set.CoreV1().Pods("").List(ctx, metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector("spec.nodeName", node).String()})
 		if err != nil {
 			return err
 		}

@@ -258,6 +258,41 @@ func TestDeleteNodeObject(t *testing.T) {
 	})
 }
 
+// A Node that is taken away to be made anew is returned as it was when it went: what changes while it is read is read again.
+func TestTakeNodeObject(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, c := newDrainable(t)
+		d.pod("static", "w", "", object{"annotations": object{"kubernetes.io/config.mirror": "x"}})
+		version := func(version, label string) http.HandlerFunc {
+			return func(w http.ResponseWriter, _ *http.Request) {
+				answer(w, http.StatusOK, object{"apiVersion": "v1", "kind": "Node", "metadata": object{
+					"name": "w", "uid": "u", "resourceVersion": version, "labels": object{label: ""},
+				}})
+			}
+		}
+		gone := refuse(404, "NotFound", "not found", object{"kind": "nodes", "name": "w"})
+		d.on("GET /api/v1/nodes/w", times(1, version("7", "old"), times(1, version("8", labelControlPlane), gone)))
+		d.on("DELETE /api/v1/nodes/w", func(w http.ResponseWriter, r *http.Request) {
+			options := body(r)
+			if given, _ := options["preconditions"].(object); given["uid"] != "u" || given["resourceVersion"] != "8" {
+				refuse(409, "Conflict", "it has changed", nil)(w, r)
+				return
+			}
+			answer(w, http.StatusOK, object{"kind": "Status", "apiVersion": "v1", "status": "Success"})
+		})
+		was, err := c.TakeNodeObject(within(t, time.Minute), "w")
+		if err != nil || was == nil || !was.ControlPlane || len(was.Labels) != 1 {
+			t.Errorf("got %+v, %v", was, err)
+		}
+		if got := d.left(); got != "" {
+			t.Errorf("left: %s", got)
+		}
+		if was, err := c.TakeNodeObject(within(t, time.Minute), "w"); err != nil || was != nil {
+			t.Errorf("one that is not there: got %+v, %v", was, err)
+		}
+	})
+}
+
 func TestNodes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, c := newFakeAPI(t)

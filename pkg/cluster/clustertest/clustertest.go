@@ -48,6 +48,12 @@ type World struct {
 	// Cordoned are the nodes that take no new pods: true where cove has seen to it.
 	Cordoned map[string]bool
 
+	// Ahead are the shares of the pod subnet that the controller manager gives a node before cove can: the first one, and when the Node is
+	// taken away the next.
+	Ahead map[string][]string
+	// Marked are taints that others have given a node; they go with the Node.
+	Marked map[string][]kube.Taint
+
 	mu      sync.Mutex
 	applied []string
 	calls   []string
@@ -128,9 +134,12 @@ func (w *World) exec(node string, cmd engine.Command) error {
 const holdFile = "/etc/cove/hold-kubelet"
 
 func (w *World) systemctl(node string, cmd engine.Command) error {
-	if strings.Join(cmd.Args[1:], " ") == "start kubelet" {
+	switch strings.Join(cmd.Args[1:], " ") {
+	case "start kubelet":
 		w.log("kubelet start " + node)
 		return w.Engine.DefaultExec(node, engine.Command{Args: []string{"rm", holdFile}})
+	case "restart kubelet":
+		w.log("kubelet restart " + node)
 	}
 	fmt.Fprintln(cmd.Stdout, "active")
 	return nil

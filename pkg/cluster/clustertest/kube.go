@@ -2,6 +2,7 @@ package clustertest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -192,7 +193,43 @@ func (a *fakeAPI) CreateNodeObject(ctx context.Context, n kube.NodeObject) error
 	for _, t := range n.Taints {
 		what += " " + t.Key + "=" + t.Value + ":" + t.Effect
 	}
+	if ahead := a.ahead(n.Name); ahead != "" && ahead != shares(n) {
+		err := a.wait(ctx, "CreateNodeObject")
+		return cmp.Or[error](err, fault.New(fault.KubernetesRefused, "its share of the pod subnet is %s, not %s", ahead, shares(n)))
+	}
 	return a.did(ctx, "CreateNodeObject", what)
+}
+
+func shares(n kube.NodeObject) string {
+	texts := make([]string, len(n.PodCIDRs))
+	for i, p := range n.PodCIDRs {
+		texts[i] = p.String()
+	}
+	return strings.Join(texts, ",")
+}
+
+// ahead returns the share that the controller manager has given the node.
+func (a *fakeAPI) ahead(node string) string {
+	a.world.mu.Lock()
+	defer a.world.mu.Unlock()
+	if list := a.world.Ahead[node]; len(list) > 0 {
+		return list[0]
+	}
+	return ""
+}
+
+func (a *fakeAPI) TakeNodeObject(ctx context.Context, name string) (*kube.NodeInfo, error) {
+	if err := a.did(ctx, "TakeNodeObject", name); err != nil {
+		return nil, err
+	}
+	a.world.mu.Lock()
+	defer a.world.mu.Unlock()
+	was := &kube.NodeInfo{Name: name, Taints: a.world.Marked[name]}
+	delete(a.world.Marked, name)
+	if list := a.world.Ahead[name]; len(list) > 0 {
+		a.world.Ahead[name] = list[1:]
+	}
+	return was, nil
 }
 
 func (a *fakeAPI) WaitNodesReady(ctx context.Context, _ []string, report func(string)) error {
@@ -297,7 +334,7 @@ func (a *fakeAPI) Nodes(ctx context.Context) ([]kube.NodeInfo, error) {
 	for _, n := range all {
 		if n.Cluster == name && name != "" && n.Role != engine.RoleLoadBalancer {
 			running := n.State == engine.StateRunning
-			info := kube.NodeInfo{Name: n.Name, KubeletVersion: Version, IP: n.IP.String(), Ready: running}
+			info := kube.NodeInfo{Name: n.Name, KubeletVersion: Version, IP: n.IP.String(), Ready: running, PodCIDR: a.ahead(n.Name)}
 			if !running {
 				info.Reason = "NodeStatusUnknown: Kubelet stopped posting node status."
 			}
