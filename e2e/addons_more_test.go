@@ -5,8 +5,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -136,16 +134,8 @@ metadata: {name: shop}
 spec:
   rules: [{host: shop.localhost, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: shop, port: {number: 80}}}}]}}]
 `)
-	loopback := func(ctx context.Context, network, to string) (net.Conn, error) { // as a browser resolves *.localhost
-		_, port, err := net.SplitHostPort(to)
-		if err != nil {
-			return nil, err
-		}
-		return (&net.Dialer{}).DialContext(ctx, network, net.JoinHostPort("127.0.0.1", port))
-	}
-	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, DialContext: loopback}}
 	url := fmt.Sprintf("http://shop.localhost:%d/hostname", port)
-	eventually(t, time.Minute, url, func(ctx context.Context) error { return fetch(ctx, client, url) })
+	fetch(t, browser(dialTo("127.0.0.1"), nil), time.Minute, url, "shop-") // as a browser resolves *.localhost
 	// A port that the node does not publish cannot be had afterwards, and the error says what can be done.
 	r := cl.fails(2, "ADDON_UNFIT", "addon", "enable", "traefik", "--set", "hostPorts.https=8443", "--name", cl.name)
 	if !strings.Contains(r.stderr, "cove create") {

@@ -7,9 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"os/exec"
 	"slices"
 	"strconv"
@@ -40,6 +38,7 @@ func TestAddons(t *testing.T) {
 	// At once: these are the claims of create.
 	t.Run("Top", func(t *testing.T) { testTop(cl.in(t)) })
 	t.Run("VerifiedTLS", func(t *testing.T) { testVerifiedTLS(cl.in(t)) })
+	t.Run("NodeAdded", func(t *testing.T) { testNodeAdded(cl.in(t)) })
 	cl.run("image", "load", agnhost(t), "--name", cl.name)
 	t.Run("LoadBalancer", func(t *testing.T) { testLoadBalancer(cl.in(t)) })
 	t.Run("Volumes", func(t *testing.T) { testVolumes(cl.in(t)) })
@@ -50,6 +49,19 @@ func TestAddons(t *testing.T) {
 	t.Run("Own", func(t *testing.T) { testOwn(cl.in(t)) })
 	t.Run("BrokenAndMended", func(t *testing.T) { testBroken(cl.in(t)) })
 	t.Run("DisableAll", func(t *testing.T) { testDisableAll(cl.in(t)) })
+}
+
+// testNodeAdded wants the pods of DaemonSets on a new node to find their images there.
+func testNodeAdded(cl cluster) {
+	cl.run("node", "add", "--name", cl.name)
+	there := "--field-selector=spec.nodeName=" + cl.name + "-worker2"
+	cl.kubectl("-n", "metallb-system", "wait", "pod", there, "--for=condition=Ready", "--timeout=60s")
+	speaker := cl.kubectl("-n", "metallb-system", "get", "pods", there, "-l", "component=speaker", "-o", "jsonpath={.items[*].metadata.name}")
+	failed := cl.kubectl("-n", "metallb-system", "get", "events", "--field-selector=reason=Failed,involvedObject.name="+speaker, "-o", "jsonpath={.items[*].message}")
+	if speaker == "" || failed != "" {
+		cl.t.Errorf("%q met: %s", speaker, failed)
+	}
+	cl.run("node", "remove", "worker2", "--name", cl.name)
 }
 
 func testTop(cl cluster) {
@@ -277,7 +289,7 @@ spec:
 	for _, url := range []string{
 		"http://shop.localhost/hostname", "http://gate." + cl.name + ".localhost/hostname", "https://gate." + cl.name + ".localhost/hostname",
 	} {
-		eventually(t, 30*time.Second, url, func(ctx context.Context) error { return fetch(ctx, client, url) })
+		fetch(t, client, 30*time.Second, url, "shop-")
 	}
 	cl.run("addon", "enable", "traefik", "--name", cl.name) // again: nothing happens
 	cl.kubectl("delete", "ingress,httproute", "shop")
@@ -285,41 +297,6 @@ spec:
 	if changed := difference(before, cl.snapshot()); len(changed) > 0 {
 		t.Errorf("the addon left or took %q", changed)
 	}
-}
-
-// frontDoor returns a client that goes to the address whatever the host's name is, and trusts the cluster's own CA alone.
-func (cl cluster) frontDoor(address string) *http.Client {
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM([]byte(cl.run("export", "ca", "--name", cl.name))) {
-		cl.t.Fatal("the exported CA cannot be read")
-	}
-	return &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
-		DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12},
-		DialContext: func(ctx context.Context, network, to string) (net.Conn, error) {
-			_, port, err := net.SplitHostPort(to)
-			if err != nil {
-				return nil, err
-			}
-			return (&net.Dialer{}).DialContext(ctx, network, net.JoinHostPort(address, port))
-		},
-	}}
-}
-
-func fetch(ctx context.Context, client *http.Client, url string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return err
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err == nil && (resp.StatusCode != http.StatusOK || !strings.HasPrefix(string(body), "shop-")) {
-		err = fmt.Errorf("%s: %s", resp.Status, body)
-	}
-	return err
 }
 
 // testKwok simulates nodes, more and fewer of them.

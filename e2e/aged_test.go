@@ -77,6 +77,31 @@ func (cl cluster) age() {
 	cl.goodFor(-20*24*time.Hour, false) // or the test would show nothing
 }
 
+// endingSoon lets a control plane's certificates end in 20 days while it runs: start says so and leaves them, restart renews them.
+func endingSoon(cl cluster) {
+	cl.t.Helper()
+	const conf, pkiDir = "/etc/kubernetes/admin.conf", "/etc/kubernetes/pki/"
+	node := cl.name + "-control-plane"
+	ca, err := pki.LoadCA(time.Now().AddDate(-1, 0, 20), cl.fetchFile(node, pkiDir+"ca.crt"), cl.fetchFile(node, pkiDir+"ca.key"))
+	if err != nil {
+		cl.t.Fatal(err)
+	}
+	file := filepath.Join(cl.t.TempDir(), "ending")
+	if err := os.WriteFile(file, aged(cl.t, ca, conf, cl.fetchFile(node, conf)), 0o600); err != nil {
+		cl.t.Fatal(err)
+	}
+	docker(cl.t, cl.at, "cp", file, node+":"+conf)
+	said := "end within 30 days: " + node
+	if r := cl.call(cl.t.Context(), "", "start", cl.name); r.status != 0 || !strings.Contains(r.stderr, said) || !strings.Contains(r.stderr, "cove restart "+cl.name) {
+		cl.t.Errorf("it is not said that certificates end: %s", r)
+	}
+	cl.run("restart", cl.name)
+	cl.goodFor(30*24*time.Hour, true)
+	if r := cl.call(cl.t.Context(), "", "start", cl.name); r.status != 0 || strings.Contains(r.stderr, said) {
+		cl.t.Errorf("it is still said that certificates end: %s", r)
+	}
+}
+
 // aged returns the file with older certificates in it.
 func aged(t *testing.T, ca *pki.CA, path string, data []byte) []byte {
 	t.Helper()

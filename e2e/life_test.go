@@ -77,6 +77,7 @@ func TestLife(t *testing.T) {
 				cl.t.Error(err)
 			}
 		}},
+		{"CertificatesEndSoon", endingSoon},
 		{"ThreeControlPlanes", func(cl cluster) {
 			before := podsOf(cl)
 			// The rest of a run that is killed while etcd takes in a member is cleared away by the next one.
