@@ -171,7 +171,8 @@ func (d *delta) again(names []string) error {
 			}
 			found = true
 			d.start = slices.DeleteFunc(d.start, func(s string) bool { return s == name })
-			d.replace = slices.DeleteFunc(d.replace, func(r v1alpha1.Node) bool { return r.Name == name })
+			named := func(r v1alpha1.Node) bool { return r.Name == name }
+			d.replace, d.revive = slices.DeleteFunc(d.replace, named), slices.DeleteFunc(d.revive, named)
 			d.changes = slices.DeleteFunc(d.changes, func(c Change) bool { return c.Object == objectOf(n) })
 			d.add, d.lost = append(d.add, n), append(d.lost, n)
 			d.note(Modify, objectOf(n), "made anew").Destroys = "what its pods keep on it is lost"

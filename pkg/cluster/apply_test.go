@@ -45,9 +45,29 @@ func (s *setup) follows(t *testing.T, doc v1alpha1.Cluster) {
 	if !slices.Equal(got, want) {
 		t.Errorf("there is %v, want %v", got, want)
 	}
+	s.boots(t, doc)
 	status, err := cluster.GetStatus(t.Context(), s.deps, doc.Name)
 	if err != nil || !status.Usable {
 		t.Errorf("status: %+v, %v", status, err)
+	}
+}
+
+// boots wants every container to have what was put into it before it was started.
+func (s *setup) boots(t *testing.T, doc v1alpha1.Cluster) {
+	t.Helper()
+	files := map[string][]string{doc.Name + "-external-load-balancer": {"/etc/cove/haproxy.cfg"}}
+	for _, n := range doc.Nodes() {
+		files[n.Name] = []string{"/etc/cni/net.d/10-cove.conflist"}
+		for registry := range doc.Registries.Mirrors {
+			files[n.Name] = append(files[n.Name], "/etc/containerd/certs.d/"+registry+"/hosts.toml")
+		}
+	}
+	for node, list := range files {
+		for _, file := range list {
+			if _, err := s.Engine.ReadFile(t.Context(), node, file); err != nil {
+				t.Errorf("%s was started without %s: %v", node, file, err)
+			}
+		}
 	}
 }
 

@@ -21,6 +21,7 @@ type delta struct {
 	lost    []v1alpha1.Node // among add: was a whole node whose data is gone
 	remove  []v1alpha1.Node
 	replace []v1alpha1.Node // keeps its volumes and its address, gets a new container
+	revive  []v1alpha1.Node // as well, and does not run now: the API may be waiting for it
 	upgrade []v1alpha1.Node // to another version of Kubernetes, the first control plane first
 	start   []string        // containers that are whole and do not run
 	relabel []relabel
@@ -185,41 +186,63 @@ func (d *delta) quorum(want []v1alpha1.Node) error {
 func (d *delta) node(was, want v1alpha1.Node) {
 	container, there := d.was.node(want.Name)
 	there = there && !isReader(container)
+	down := !there || container.State != engine.StateRunning
 	made, known := d.was.specs[want.Name]
 	if !known {
 		made = was
 	}
-	var details []string
-	if !there {
-		details = append(details, "its container is gone")
-	} else {
-		details = containerChanges(made, want)
-		if d.outdated(want.Name) {
-			details = append(details, "what all nodes get")
-		}
+	details := []string{"its container is gone"}
+	if there {
+		details = d.containerDetails(container, made, want)
 	}
 	switch {
 	case d.to != "" && (want.Image == "" || !there || want.Image != made.Image):
-		d.upgrade = append(d.upgrade, want)
-		version := fmt.Sprintf("Kubernetes %s → %s", d.from, d.to)
-		if want.Image == "" { // the one of the version, which has been said
-			details = slices.DeleteFunc(details, func(s string) bool { return strings.HasPrefix(s, "image ") })
-		}
-		d.note(Modify, objectOf(want), append([]string{version}, details...)...).Effect = d.upgradeEffect()
-		if there && container.State != engine.StateRunning {
+		d.noteUpgrade(want, details)
+		if there && down && container.State != engine.StateCreated {
 			d.start = append(d.start, want.Name)
 		}
 	case len(details) > 0:
-		d.replace = append(d.replace, want)
+		list := &d.replace
+		if down {
+			list = &d.revive
+		}
+		*list = append(*list, want)
 		d.note(Modify, objectOf(want), details...).Effect = "container replaced, about 5 s"
-	case container.State != engine.StateRunning:
+	case down:
 		d.start = append(d.start, want.Name)
 		d.note(Modify, objectOf(want), string(container.State)+" → running")
 	}
+	d.labels(was, want)
+}
+
+// labels compares labels and taints.
+func (d *delta) labels(was, want v1alpha1.Node) {
 	if lines, labels, add, remove := labelChanges(was, want); len(lines) > 0 {
 		d.relabel = append(d.relabel, relabel{want.Name, labels, add, remove})
 		d.note(Modify, objectOf(want), lines...)
 	}
+}
+
+// noteUpgrade takes a node for one that is to be upgraded.
+func (d *delta) noteUpgrade(want v1alpha1.Node, details []string) {
+	d.upgrade = append(d.upgrade, want)
+	if want.Image == "" { // the one of the version, which has been said
+		details = slices.DeleteFunc(details, func(s string) bool { return strings.HasPrefix(s, "image ") })
+	}
+	version := fmt.Sprintf("Kubernetes %s → %s", d.from, d.to)
+	d.note(Modify, objectOf(want), append([]string{version}, details...)...).Effect = d.upgradeEffect()
+}
+
+// containerDetails says why a node's container cannot stay; nothing where it can.
+func (d *delta) containerDetails(container engine.Node, made, want v1alpha1.Node) []string {
+	details := containerChanges(made, want)
+	if d.outdated(want.Name) {
+		details = append(details, "what all nodes get")
+	}
+	if container.State == engine.StateCreated { // by a run that was cut off: what it boots with may not be in it
+		details = append(details, "its container never ran")
+	}
+	return details
 }
 
 // loadBalancer looks whether the load balancer is as it must be.
@@ -241,6 +264,9 @@ func (d *delta) loadBalancer() {
 		return
 	case port > 0 && publishedAPI(*b).Port() != 0 && int32(publishedAPI(*b).Port()) != port:
 		details = append(details, "port "+portNumber(publishedAPI(*b).Port())+" → "+portNumber(uint16(port))) //nolint:gosec // config checked it
+	}
+	if d.was.balancer.State == engine.StateCreated {
+		details = append(details, "its container never ran")
 	}
 	switch b := d.was.balancer; {
 	case len(details) > 0:

@@ -29,6 +29,7 @@ func (d *delta) plan(rc *Context, o ApplyOptions) Plan {
 	if d.address {
 		stage("address", step{"address", "Keep the address for later control planes", keepSANs})
 	}
+	d.planRevived(stage)
 	d.planRemoval(stage, "cleanup", d.leftoverNodes(), o)
 	d.planRemoval(stage, "lost", d.lost, ApplyOptions{Force: true, DrainTimeout: lostDrain})
 	d.planUpgrade(stage, rc, o)
@@ -53,7 +54,7 @@ type stageFunc func(name string, steps ...Step)
 
 // touched returns the nodes that get a container from this run.
 func (d *delta) touched() []v1alpha1.Node {
-	return slices.Concat(d.upgrade, d.add, d.replace)
+	return slices.Concat(d.upgrade, d.add, d.replace, d.revive)
 }
 
 // prepareSteps get the images that will be needed, before anything is touched.
@@ -117,7 +118,20 @@ func (d *delta) startSteps() []Step {
 	for _, name := range d.start {
 		steps = append(steps, step{"start/" + name, "Start " + name, startContainer(name)})
 	}
+	for _, n := range d.revive {
+		steps = append(steps, step{"replace/" + n.Name, "Replace the container of " + n.Name, replaceContainer(n)})
+	}
 	return steps
+}
+
+// planRevived waits for the nodes that did not run, and got another container before the API was asked for.
+func (d *delta) planRevived(stage stageFunc) {
+	var back []Step
+	for _, n := range d.revive {
+		back = append(back, step{"ready/" + n.Name, n.Name + " is back", waitBack([]string{n.Name})})
+	}
+	stage("ready", back...)
+	d.planDNS(stage, d.revive)
 }
 
 // planGrowth adds nodes: all together, control planes and workers.

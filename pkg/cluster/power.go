@@ -205,7 +205,13 @@ func startAll(was observed, chosen []engine.Node) (steps []Step, all, nodes []st
 			continue
 		}
 		nodes = append(nodes, n.Name)
-		steps = append(steps, step{"start/" + n.Name, "Start " + n.Name, startContainer(n.Name)})
+		do := startContainer(n.Name)
+		for _, recorded := range was.record.nodes() {
+			if recorded.Name == n.Name && n.State == engine.StateCreated {
+				do = replaceContainer(recorded)
+			}
+		}
+		steps = append(steps, step{"start/" + n.Name, "Start " + n.Name, do})
 	}
 	if was.record.Balanced && was.balancer == nil && len(chosen) == len(was.containers()) {
 		steps = append(steps, step{"balancer", "Start a new load balancer", replaceBalancer})
@@ -234,8 +240,11 @@ func startBalancerAgain(ctx context.Context, rc *Context) error {
 	if err != nil {
 		return err
 	}
-	if stale && (b.State == engine.StateExited || b.State == engine.StateCreated) {
+	switch {
+	case stale && (b.State == engine.StateExited || b.State == engine.StateCreated):
 		return anotherBalancer(ctx, rc, img)
+	case b.State == engine.StateCreated: // by a run that was cut off: it may lack its configuration
+		return anotherBalancer(ctx, rc, b.Image)
 	}
 	err = wake(ctx, rc.Engine, b.Name)
 	if fault.Is(err, fault.AddressMissing) {

@@ -1,11 +1,14 @@
 package cluster
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"maps"
 	"net/url"
 	"slices"
@@ -163,18 +166,24 @@ func searchText(doc v1alpha1.Cluster) string {
 // proxiedManifests returns the manifests of a control plane's static pods that must have another proxy than they have, which kubeadm gave
 // them: that of its own environment. The container need not run.
 func proxiedManifests(ctx context.Context, rc *Context, n v1alpha1.Node) ([]engine.File, error) {
-	env := proxyEnv(rc.Doc, nodeSubnets(rc.Doc, rc.network))
-	if had := proxyOf(*rc.record.Document); n.Role != engine.RoleControlPlane || len(env) == 0 && had.HTTP == "" && had.HTTPS == "" {
+	if n.Role != engine.RoleControlPlane {
 		return nil, nil
 	}
+	env := proxyEnv(rc.Doc, nodeSubnets(rc.Doc, rc.network))
 	var files []engine.File
 	for _, pod := range []string{"kube-apiserver", "kube-controller-manager", "kube-scheduler"} {
 		path := "/etc/kubernetes/manifests/" + pod + ".yaml"
 		data, err := rc.Engine.ReadFile(ctx, n.Name, path)
-		if err != nil {
-			return nil, fault.Wrap(fault.ClusterIncomplete, err, "control plane %s has no %s", n.Name, path)
+		if errors.Is(err, fs.ErrNotExist) { // kubeadm was told to leave it out
+			continue
 		}
-		changed, err := proxied(data, env)
+		if err != nil {
+			return nil, fault.Wrap(fault.EngineFailed, err, "cannot read %s of %s", path, n.Name)
+		}
+		if len(env) == 0 && !bytes.Contains(data, []byte(endpointName(rc.Name()))) {
+			continue
+		}
+		changed, err := proxied(data, env, endpointName(rc.Name()))
 		if err != nil {
 			return nil, fault.Wrap(fault.Internal, err, "cannot change %s of %s", path, n.Name)
 		}
@@ -185,8 +194,9 @@ func proxiedManifests(ctx context.Context, rc *Context, n v1alpha1.Node) ([]engi
 	return files, nil
 }
 
-// proxied returns the manifest with this proxy for its containers; nil where they have it.
-func proxied(manifest []byte, env map[string]string) ([]byte, error) {
+// proxied returns the manifest with this proxy for its containers; nil where they have it. Where there is none, variables stay that are the
+// user's own: those of cove's proxies know the cluster's endpoint.
+func proxied(manifest []byte, env map[string]string, endpoint string) ([]byte, error) {
 	var pod map[string]any
 	if err := yaml.Unmarshal(manifest, &pod); err != nil {
 		return nil, err
@@ -200,10 +210,13 @@ func proxied(manifest []byte, env map[string]string) ([]byte, error) {
 			continue
 		}
 		was, _ := c["env"].([]any)
+		ours := len(env) > 0 || slices.ContainsFunc(was, func(v any) bool {
+			name, value := variable(v)
+			return name == "no_proxy" && slices.Contains(strings.Split(value, ","), endpoint)
+		})
 		now := slices.DeleteFunc(slices.Clone(was), func(v any) bool {
-			e, _ := v.(map[string]any)
-			name, _ := e["name"].(string)
-			return slices.Contains([]string{"http_proxy", "https_proxy", "no_proxy"}, strings.ToLower(name))
+			name, _ := variable(v)
+			return ours && slices.Contains([]string{"http_proxy", "https_proxy", "no_proxy"}, name)
 		})
 		for _, name := range slices.Sorted(maps.Keys(env)) {
 			now = append(now, map[string]any{"name": name, "value": env[name]})
@@ -220,4 +233,12 @@ func proxied(manifest []byte, env map[string]string) ([]byte, error) {
 		return nil, nil
 	}
 	return yaml.Marshal(pod)
+}
+
+// variable returns the name, in lower case, and the value of a variable of a container's environment.
+func variable(v any) (name, value string) {
+	e, _ := v.(map[string]any)
+	name, _ = e["name"].(string)
+	value, _ = e["value"].(string)
+	return strings.ToLower(name), value
 }

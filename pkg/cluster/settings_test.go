@@ -7,6 +7,7 @@ import (
 	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
 	"github.com/cove-k8s/cove/pkg/cluster"
 	"github.com/cove-k8s/cove/pkg/engine"
+	"github.com/cove-k8s/cove/pkg/fault"
 )
 
 const apiServerManifest = "/etc/kubernetes/manifests/kube-apiserver.yaml"
@@ -22,7 +23,7 @@ func proxyCluster(t *testing.T) (*setup, v1alpha1.Cluster) {
 	}
 	for _, pod := range []string{"kube-apiserver", "kube-controller-manager", "kube-scheduler"} {
 		manifest := "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - name: it\n    env:\n" +
-			"    - {name: OWN, value: kept}\n    - {name: HTTP_PROXY, value: \"http://10.9.9.9:3128\"}\n    - {name: no_proxy, value: x}\n"
+			"    - {name: OWN, value: kept}\n    - {name: HTTP_PROXY, value: \"http://10.9.9.9:3128\"}\n    - {name: no_proxy, value: \"x,dev-endpoint\"}\n"
 		file := engine.File{Path: "/etc/kubernetes/manifests/" + pod + ".yaml", Data: []byte(manifest), Mode: 0o600}
 		if err := s.Engine.PutFiles(t.Context(), "dev-control-plane", []engine.File{file}); err != nil {
 			t.Fatal(err)
@@ -76,4 +77,78 @@ func TestANodeMoreIsNoOtherProxy(t *testing.T) {
 		t.Errorf("got %s, %v", diff, err)
 	}
 	s.follows(t, next)
+}
+
+// A container that a run which was cut off has made and not started lacks what it boots with: start makes another one.
+func TestStartOfAContainerThatNeverRan(t *testing.T) {
+	for _, node := range []string{"dev-control-plane", "dev-worker", "dev-external-load-balancer"} {
+		s := newSetup(t)
+		doc := document(t, "dev", 1)
+		doc.Registries.Mirrors = map[string]v1alpha1.Mirror{"docker.io": {Endpoints: []string{"http://10.0.0.5:5000"}}}
+		if err := s.create(t.Context(), doc, cluster.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		next := *doc.DeepCopy()
+		next.Cluster.Networking.APIServerPort = 6443
+		nodes := next.Nodes()
+		for i := range nodes {
+			nodes[i].Memory = 1 << 30
+		}
+		next.SetNodes(nodes)
+		s.Engine.FailOn("PutFiles "+node, fault.EngineUnreachable, "the run was killed")
+		if _, err := s.apply(t.Context(), next); err == nil {
+			t.Errorf("%s: the run that was cut off went well", node)
+		}
+		s.Engine.Heal()
+		if n, err := s.Engine.Node(t.Context(), node); err != nil || n.State != engine.StateCreated {
+			t.Fatalf("%s is %s, %v", node, n.State, err)
+		}
+		if err := cluster.Start(t.Context(), s.run(), "dev", cluster.PowerOptions{}); err != nil {
+			t.Errorf("%s: %v", node, err)
+		}
+		s.boots(t, doc)
+		if _, err := s.apply(t.Context(), next); err != nil {
+			t.Errorf("%s: %v", node, err)
+		}
+		s.follows(t, next)
+	}
+}
+
+// Who goes back after a run that was cut off gets rid of its proxy, which no record ever had; a user's own variables stay.
+func TestProxyOfARunThatWasCutOff(t *testing.T) {
+	s, doc := proxyCluster(t)
+	doc.Proxy = &v1alpha1.Proxy{}
+	if _, err := s.apply(t.Context(), doc); err != nil {
+		t.Fatal(err)
+	}
+	manifest := func() string {
+		data, err := s.Engine.ReadFile(t.Context(), "dev-control-plane", apiServerManifest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+	next := *doc.DeepCopy()
+	next.Proxy = &v1alpha1.Proxy{HTTP: "http://me:secret@10.8.8.8:3128"}
+	s.Engine.FailOn("RemoveNode dev-worker", fault.EngineUnreachable, "the run was killed")
+	if _, err := s.apply(t.Context(), next); err == nil || !strings.Contains(manifest(), "secret") {
+		t.Fatalf("the run that was cut off has %v, and left %s", err, manifest())
+	}
+	s.Engine.Heal()
+	if _, err := s.apply(t.Context(), doc); err != nil {
+		t.Fatal(err)
+	}
+	if text := manifest(); strings.Contains(text, "secret") || !strings.Contains(text, "OWN") {
+		t.Errorf("the manifest is %s", text)
+	}
+	own := "apiVersion: v1\nkind: Pod\nmetadata: {name: dev-endpoint}\nspec: {containers: [{name: it, env: [{name: HTTP_PROXY, value: mine}]}]}\n"
+	if err := s.Engine.PutFiles(t.Context(), "dev-control-plane", []engine.File{{Path: apiServerManifest, Data: []byte(own), Mode: 0o600}}); err != nil {
+		t.Fatal(err)
+	}
+	nodes := doc.Nodes()
+	nodes[0].Memory = 1 << 30
+	doc.SetNodes(nodes)
+	if _, err := s.apply(t.Context(), doc); err != nil || manifest() != own {
+		t.Errorf("the user's own is %s, %v", manifest(), err)
+	}
 }

@@ -58,11 +58,14 @@ func (d *delta) planUpgrade(stage stageFunc, rc *Context, o ApplyOptions) {
 	d.planDNS(stage, d.upgrade)
 }
 
-// planResume brings up a control plane that a run which was cut off has left with a new container and no kubelet: where it is
-// the only one, there is no API without it.
+// planResume brings up a control plane that a run which was cut off has left with a new container and no kubelet, or with none that ever
+// ran: where it is the only one, there is no API without it.
 func (d *delta) planResume(stage stageFunc) {
-	if len(d.upgrade) > 0 && d.was.record.Upgrading != "" {
-		lead := d.upgrade[0]
+	if len(d.upgrade) == 0 {
+		return
+	}
+	lead := d.upgrade[0]
+	if container, there := d.was.node(lead.Name); d.was.record.Upgrading != "" || !there || neverRan(container) {
 		stage("resume", step{"resume/" + lead.Name, "Go on with the upgrade of " + lead.Name, resumeLead(lead)})
 	}
 }
@@ -81,12 +84,18 @@ func applyAgain(a addon.Instance) func(context.Context, *Context) error {
 
 func resumeLead(n v1alpha1.Node) func(context.Context, *Context) error {
 	return func(ctx context.Context, rc *Context) error {
-		done, err := hasVersion(ctx, rc, n)
-		if err != nil {
+		c, err := rc.Engine.Node(ctx, n.Name)
+		gone := fault.Is(err, fault.NodeNotFound)
+		if err != nil && !gone {
 			return err
 		}
-		if !done {
-			return event.Skip("its container is still the old one")
+		if gone || neverRan(c) {
+			err = upgradeContainer(n)(ctx, rc)
+		} else if done, _ := hasVersion(ctx, rc, n); !done {
+			err = event.Skip("its container is still the old one")
+		}
+		if err != nil {
+			return err
 		}
 		return configureUpgraded(n, true)(ctx, rc)
 	}
@@ -111,8 +120,11 @@ func hasVersion(ctx context.Context, rc *Context, n v1alpha1.Node) (bool, error)
 	if err != nil {
 		return false, err
 	}
-	return !isReader(c) && c.Labels[labelImage] == rc.images[n.Name].Labels[labelImage], nil
+	return !neverRan(c) && c.Labels[labelImage] == rc.images[n.Name].Labels[labelImage], nil
 }
+
+// neverRan reports whether a container has never been started, so that it may lack what a node boots with.
+func neverRan(c engine.Node) bool { return isReader(c) || c.State == engine.StateCreated }
 
 // unlessUpgraded returns the step that leaves out what a run which was cut off has done.
 func unlessUpgraded(n v1alpha1.Node, do func(context.Context, *Context) error) func(context.Context, *Context) error {

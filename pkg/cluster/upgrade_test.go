@@ -263,3 +263,17 @@ func (s *setup) balancerOf(t *testing.T, version string) engine.Node {
 	}
 	return b
 }
+
+// The only control plane's container can be gone, or be there and never have run: it is made anew before anybody waits for its API.
+func TestUpgradeWithoutAContainer(t *testing.T) {
+	doc := document(t, "dev", 0)
+	s := newUpgrade(t, doc)
+	if err := s.Engine.RemoveNode(t.Context(), "dev-control-plane"); err != nil {
+		t.Fatal(err)
+	}
+	if diff, err := s.apply(t.Context(), of(clustertest.Version, doc)); err != nil {
+		t.Fatal(diff, err)
+	}
+	s.runsNew(t, doc)
+	s.follows(t, of(clustertest.Version, doc))
+}

@@ -59,7 +59,7 @@ func (w *World) ConnectConfig(c *rest.Config) (cluster.Kube, error) {
 	if err := w.call("Connect"); err != nil {
 		return nil, err
 	}
-	return &fakeAPI{world: w, ca: []byte(c.Host)}, nil
+	return &fakeAPI{world: w, ca: []byte(c.Host), foreign: true}, nil
 }
 
 // Objects returns what the API has of the cluster of that CA, or of that host.
@@ -77,8 +77,9 @@ func (w *World) Objects(ca []byte) *addontest.API {
 
 // fakeAPI is the API of a cluster.
 type fakeAPI struct {
-	world *World
-	ca    []byte
+	world   *World
+	ca      []byte
+	foreign bool // cove did not make it, and knows nothing of its nodes
 }
 
 func (a *fakeAPI) objects() *addontest.API { return a.world.Objects(a.ca) }
@@ -112,7 +113,24 @@ func asHang(err error, target **HangError) bool {
 
 func (a *fakeAPI) WaitAPI(ctx context.Context, report func(string)) error {
 	report("the API server")
+	if err := a.world.servesAPI(ctx); err != nil && !a.foreign {
+		return err
+	}
 	return a.wait(ctx, "WaitAPI")
+}
+
+// servesAPI fails where no control plane of any cluster runs.
+func (w *World) servesAPI(ctx context.Context) error {
+	nodes, err := w.Engine.Nodes(ctx, engine.Selector{Role: engine.RoleControlPlane})
+	if err != nil {
+		return err
+	}
+	for _, n := range nodes {
+		if n.State == engine.StateRunning {
+			return nil
+		}
+	}
+	return fault.New(fault.NotReady, "no control plane runs")
 }
 
 func (a *fakeAPI) Apply(ctx context.Context, objs []*unstructured.Unstructured) ([]*unstructured.Unstructured, error) {
