@@ -13,16 +13,20 @@ import (
 // clientFor returns a client for the current context of a kubeconfig, in the place's network.
 func clientFor(t *testing.T, kubeconfig string, p place) *kubernetes.Clientset {
 	t.Helper()
-	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config.Dial = p.DialContext
-	client, err := kubernetes.NewForConfig(config)
+	client, err := newClient(kubeconfig, p)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return client
+}
+
+func newClient(kubeconfig string, p place) (*kubernetes.Clientset, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	config.Dial = p.DialContext
+	return kubernetes.NewForConfig(config)
 }
 
 // nodeNames lists the nodes of the cluster that is the current context of a kubeconfig.

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// site is a pod that serves what is on a volume, which is on one node, NODE.
+// site is a pod that serves what is on a volume, under /data. The volume is on one node, NODE.
 const site = `
 {apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: data}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}}
 ---
@@ -29,7 +29,7 @@ spec:
       terminationGracePeriodSeconds: 1
       nodeSelector: {kubernetes.io/hostname: NODE}
       containers:
-      - {name: web, image: ` + agnhostImage + `, imagePullPolicy: Never, args: [netexec, --http-port=8080], volumeMounts: [{name: data, mountPath: /data}]}
+      - {name: web, image: ` + agnhostImage + `, imagePullPolicy: Never, args: [test-webserver, --port=8080], volumeMounts: [{name: data, mountPath: /data}]}
       volumes: [{name: data, persistentVolumeClaim: {claimName: data}}]
 ---
 {apiVersion: v1, kind: Service, metadata: {name: web}, spec: {type: NodePort, selector: {app: web}, ports: [{port: 80, targetPort: 8080, nodePort: 30080}]}}
@@ -50,14 +50,19 @@ func TestLife(t *testing.T) {
 	cl.run("image", "load", agnhost(t), "--name", cl.name)
 	cl.apply(strings.ReplaceAll(site, "NODE", cl.name+"-worker")) // where its volume is, it stays
 	cl.kubectl("rollout", "status", "deployment/web", "--timeout=90s")
+	cl.apply(pod("Job", "write", `"mounttest", "--new_file_0644=/data/kept"`, "data"))
+	cl.kubectl("wait", "--for=condition=Complete", "job/write", "--timeout=90s")
 	serves := func(t *testing.T) {
 		t.Helper()
-		if host := get(t, c.at, fmt.Sprintf("http://127.0.0.1:%d/hostname", port)); !strings.HasPrefix(host, "web-") {
-			t.Errorf("the port answers %q", host)
+		if kept := get(t, c.at, fmt.Sprintf("http://127.0.0.1:%d/data/kept", port)); kept != "mount-tester new file\n" {
+			t.Errorf("the volume has %q", kept)
 		}
 		follows(cl.in(t))
 	}
 	sizes(cl)
+	always := &writer{cl: cl, prefix: "always", pace: 250 * time.Millisecond}
+	stop := always.start()
+	defer stop()
 	for _, step := range []struct {
 		name string
 		do   func(cl cluster)
@@ -111,6 +116,8 @@ func TestLife(t *testing.T) {
 			return // what comes after would fail for the same reason
 		}
 	}
+	stop()
+	always.kept()
 }
 
 // addressChanged publishes the API on another address of the host. The kubeconfig leads there, and what answers has a certificate for it.

@@ -5,14 +5,7 @@ package e2e
 import (
 	"bufio"
 	"context"
-	"fmt"
-	"slices"
 	"strings"
-	"sync"
-	"time"
-
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // upgraded brings the cluster to the next version of Kubernetes while objects are written. The first run is killed in the middle of a
@@ -65,95 +58,5 @@ func (cl cluster) killAt(line string, args ...string) {
 	}
 	if err := cmd.Wait(); err == nil || !killed {
 		cl.t.Fatalf("it was not killed at %q, and said\n%s", line, strings.Join(said, "\n"))
-	}
-}
-
-// writer writes objects, one after the other, and keeps which were accepted.
-type writer struct {
-	cl     cluster
-	prefix string // of the objects' names
-
-	mu       sync.Mutex
-	accepted []string
-	refused  int
-	at       time.Time // of the last one that was accepted
-	gap      time.Duration
-}
-
-// start begins to write; the function that it returns ends it.
-func (w *writer) start() (stop func()) {
-	ctx, cancel := context.WithCancel(w.cl.t.Context())
-	maps := clientFor(w.cl.t, w.cl.kubeconfig(), w.cl.at).CoreV1().ConfigMaps("default")
-	w.at = time.Now()
-	var done sync.WaitGroup
-	done.Go(func() {
-		for i := 0; ctx.Err() == nil; i++ {
-			name := fmt.Sprintf("%s-%d", w.prefix, i)
-			try, end := context.WithTimeout(ctx, 3*time.Second)
-			_, err := maps.Create(try, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
-			end()
-			w.note(name, err)
-			select {
-			case <-ctx.Done():
-			case <-time.After(50 * time.Millisecond):
-			}
-		}
-	})
-	return func() { cancel(); done.Wait() }
-}
-
-func (w *writer) note(name string, err error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if err != nil {
-		w.refused++
-		return
-	}
-	w.accepted = append(w.accepted, name)
-	now := time.Now()
-	w.gap, w.at = max(w.gap, now.Sub(w.at)), now
-}
-
-func (w *writer) last() time.Time {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.at
-}
-
-// longestGap is how long no write may be accepted: etcd needs a second or two for a new leader, and the machine may be busy.
-const longestGap = 15 * time.Second
-
-// noneLost wants all that was accepted to be there, and writes to have been accepted nearly all the time.
-func (w *writer) noneLost() {
-	w.cl.t.Helper()
-	w.kept()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.gap > longestGap {
-		w.cl.t.Errorf("for %s no write was accepted", w.gap)
-	}
-}
-
-// kept wants all that was accepted to be there.
-func (w *writer) kept() {
-	t := w.cl.t
-	t.Helper()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	t.Logf("%d writes were accepted, %d were not; the longest gap was %.1f s", len(w.accepted), w.refused, w.gap.Seconds())
-	list, err := clientFor(t, w.cl.kubeconfig(), w.cl.at).CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	there := map[string]bool{}
-	for _, m := range list.Items {
-		there[m.Name] = true
-	}
-	lost := slices.DeleteFunc(slices.Clone(w.accepted), func(name string) bool { return there[name] })
-	if len(lost) > 0 {
-		t.Errorf("%d writes were accepted and are lost: %q", len(lost), lost)
-	}
-	if len(w.accepted) == 0 {
-		t.Error("no write was accepted")
 	}
 }

@@ -19,11 +19,7 @@ func newConfigGetCmd(f *Factory, run func(context.Context, *configGetOptions) er
 	o := &configGetOptions{}
 	if run == nil {
 		run = func(ctx context.Context, o *configGetOptions) error {
-			e, err := f.engine(ctx)
-			if err != nil {
-				return err
-			}
-			name, err := target(ctx, e, o.name)
+			e, name, err := f.target(ctx, o.name)
 			if err != nil {
 				return err
 			}

@@ -55,17 +55,11 @@ has left behind is deleted in the same way.`,
 	kubeconfigVar(cmd, &o.kubeconfig)
 	outputVar(cmd, &o.output, formatText, formatJSON)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		named := flags.Changed("name")
-		switch {
-		case o.all && (len(args) > 0 || named):
-			return usage(cmd, "", "--all is all of them; no name goes with it")
-		case len(args) > 0 && named && !slices.Equal(args, []string{name}):
-			return usage(cmd, "", "names are given as arguments (%s) and by --name (%s)", strings.Join(args, " "), name)
-		case len(args) > 0:
-			o.names = args
-		case !o.all && name != "":
-			o.names = []string{name}
-		case !o.all:
+		var err error
+		if o.names, err = chosenClusters(cmd, args, name, o.all); err != nil {
+			return err
+		}
+		if len(o.names) == 0 && !o.all {
 			o.names = []string{v1alpha1.DefaultName}
 		}
 		if err := checkLockTimeout(cmd, o.delete.LockTimeout); err != nil {

@@ -167,6 +167,33 @@ func target(ctx context.Context, e engine.Engine, name string) (string, error) {
 	return v1alpha1.DefaultName, nil
 }
 
+// chosenClusters returns the clusters that a command's arguments name, or its flag --name, or the settings; none where all are meant or
+// nothing names one.
+func chosenClusters(cmd *cobra.Command, args []string, name string, all bool) ([]string, error) {
+	named := cmd.Flags().Changed("name")
+	switch {
+	case all && (len(args) > 0 || named):
+		return nil, usage(cmd, "", "--all is all of them; no name goes with it")
+	case len(args) > 0 && named && !slices.Equal(args, []string{name}):
+		return nil, usage(cmd, "", "names are given as arguments (%s) and by --name (%s)", strings.Join(args, " "), name)
+	case len(args) > 0:
+		return args, nil
+	case !all && name != "":
+		return []string{name}, nil
+	}
+	return nil, nil
+}
+
+// target connects to the engine, and returns the name of the cluster that is meant.
+func (f *Factory) target(ctx context.Context, name string) (engine.Engine, string, error) {
+	e, err := f.engine(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	name, err = target(ctx, e, name)
+	return e, name, err
+}
+
 // say tells people something that is no result; quiet commands do not.
 func (f *Factory) say(format string, args ...any) {
 	if !f.global.quiet {
@@ -232,15 +259,12 @@ func (f *Factory) nodesOf(ctx context.Context, cmd *cobra.Command) ([]engine.Nod
 	if err := f.applySettings(cmd); err != nil {
 		return nil, err
 	}
-	e, err := f.engine(ctx)
-	if err != nil {
-		return nil, err
-	}
 	name, err := cmd.Flags().GetString("name")
 	if err != nil {
 		return nil, err
 	}
-	if name, err = target(ctx, e, name); err != nil {
+	e, name, err := f.target(ctx, name)
+	if err != nil {
 		return nil, err
 	}
 	return cluster.Nodes(ctx, e, name)

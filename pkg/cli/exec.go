@@ -92,11 +92,7 @@ func newShellCmd(f *Factory, run func(context.Context, *execOptions) error) *cob
 }
 
 func runExec(ctx context.Context, f *Factory, o *execOptions) error {
-	e, err := f.engine(ctx)
-	if err != nil {
-		return err
-	}
-	name, err := target(ctx, e, o.name)
+	e, name, err := f.target(ctx, o.name)
 	if err != nil {
 		return err
 	}

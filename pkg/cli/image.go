@@ -107,11 +107,7 @@ func isFile(path string) bool {
 }
 
 func runImageLoad(ctx context.Context, f *Factory, o *imageLoadOptions) error {
-	e, err := f.engine(ctx)
-	if err != nil {
-		return err
-	}
-	name, err := target(ctx, e, o.name)
+	e, name, err := f.target(ctx, o.name)
 	if err != nil {
 		return err
 	}
@@ -227,11 +223,7 @@ type nodeImages struct {
 }
 
 func runImageList(ctx context.Context, f *Factory, o *imageListOptions) error {
-	e, err := f.engine(ctx)
-	if err != nil {
-		return err
-	}
-	name, err := target(ctx, e, o.name)
+	e, name, err := f.target(ctx, o.name)
 	if err != nil {
 		return err
 	}

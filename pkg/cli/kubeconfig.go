@@ -77,11 +77,8 @@ func newKubeconfigPathCmd(f *Factory, run kubeconfigRun) *cobra.Command {
 
 // clusterAccess connects to the engine and returns the way to the API of the cluster that is meant, and its name.
 func (f *Factory) clusterAccess(ctx context.Context, name string) (engine.Engine, string, cluster.Access, error) {
-	e, err := f.engine(ctx)
+	e, name, err := f.target(ctx, name)
 	if err != nil {
-		return nil, "", cluster.Access{}, err
-	}
-	if name, err = target(ctx, e, name); err != nil {
 		return nil, "", cluster.Access{}, err
 	}
 	access, err := cluster.AccessTo(ctx, e, name)
@@ -128,11 +125,8 @@ func runKubeconfigMerge(ctx context.Context, f *Factory, o *kubeconfigOptions) e
 // is named.
 func (f *Factory) contextOf(ctx context.Context, name string) (string, error) {
 	if name == "" {
-		e, err := f.engine(ctx)
-		if err == nil {
-			name, err = target(ctx, e, name)
-		}
-		if err != nil {
+		var err error
+		if _, name, err = f.target(ctx, name); err != nil {
 			return "", err
 		}
 	}

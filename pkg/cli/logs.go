@@ -68,11 +68,7 @@ Logs of pods are kubectl's: cove kubectl -- logs POD.`,
 }
 
 func runLogs(ctx context.Context, f *Factory, o *logsOptions) error {
-	e, err := f.engine(ctx)
-	if err != nil {
-		return err
-	}
-	name, err := target(ctx, e, o.name)
+	e, name, err := f.target(ctx, o.name)
 	if err != nil {
 		return err
 	}

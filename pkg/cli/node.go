@@ -104,11 +104,8 @@ func newNodePowerCmd(f *Factory, v powerVerb, run func(context.Context, powerVer
 	o := &powerOptions{}
 	if run == nil {
 		run = func(ctx context.Context, v powerVerb, name string, o *powerOptions) error {
-			e, err := f.engine(ctx)
+			_, name, err := f.target(ctx, name)
 			if err != nil {
-				return err
-			}
-			if name, err = target(ctx, e, name); err != nil {
 				return err
 			}
 			return f.power(ctx, v, name, o)

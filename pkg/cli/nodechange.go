@@ -258,11 +258,7 @@ func updateFlags() []string {
 
 // changeNodes changes the nodes of a cluster's document, and brings the cluster to it.
 func (f *Factory) changeNodes(ctx context.Context, o *nodeOptions, edit func(v1alpha1.Cluster) (v1alpha1.Cluster, error)) error {
-	e, err := f.engine(ctx)
-	if err != nil {
-		return err
-	}
-	name, err := target(ctx, e, o.name)
+	_, name, err := f.target(ctx, o.name)
 	if err != nil {
 		return err
 	}

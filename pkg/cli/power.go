@@ -96,16 +96,9 @@ func newPowerCmd(f *Factory, v powerVerb, run func(context.Context, powerVerb, *
 	wait := o.vars(f, cmd, v)
 	outputVar(cmd, &o.output, formatText, formatJSON)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		named := flags.Changed("name")
-		switch {
-		case o.all && (len(args) > 0 || named):
-			return usage(cmd, "", "--all is all of them; no name goes with it")
-		case len(args) > 0 && named && !slices.Equal(args, []string{name}):
-			return usage(cmd, "", "names are given as arguments (%s) and by --name (%s)", strings.Join(args, " "), name)
-		case len(args) > 0:
-			o.names = args
-		case name != "":
-			o.names = []string{name}
+		var err error
+		if o.names, err = chosenClusters(cmd, args, name, o.all); err != nil {
+			return err
 		}
 		if err := o.check(cmd, v, wait); err != nil {
 			return err
