@@ -12,7 +12,7 @@ PLATFORMS     := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64
 GOLANGCI      := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOTESTSUM     := gotest.tools/gotestsum@v1.13.0
 GOVULNCHECK   := golang.org/x/vuln/cmd/govulncheck@v1.8.0
-E2E_TIMEOUT   ?= 40m
+E2E_TIMEOUT   ?= 55m
 # Those of the modules in images/ that have more of cove's own than a main around somebody else's packages.
 OWN_MODULES   := node flannel metrics-server containerd pause
 CONTAINERD_TAGS := no_btrfs,no_devmapper,no_zfs

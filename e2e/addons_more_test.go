@@ -208,11 +208,9 @@ func TestAddonInterrupted(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, time.Minute, "the addon's record", func(context.Context) error {
-		if out := cl.kubectl("get", "secret", "-n", "kube-system", "cove-addon-metallb", "-o", "name", "--ignore-not-found"); out == "" {
-			return fmt.Errorf("it is not there")
-		}
-		return nil
+	eventually(t, time.Minute, "the addon's record", func(ctx context.Context) error {
+		_, err := cl.ask(ctx, "get", "secret", "-n", "kube-system", "cove-addon-metallb", "-o", "name")
+		return err
 	})
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)

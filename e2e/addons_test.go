@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"os/exec"
@@ -71,11 +72,12 @@ func testTop(cl cluster) {
 			cl.t.Errorf("kubectl top nodes lacks %s:\n%s", n, nodes)
 		}
 	}
-	eventually(cl.t, time.Minute, "metrics of etcd's pod", func(context.Context) error {
-		if out := cl.kubectl("top", "pods", "-n", "kube-system"); !strings.Contains(out, "etcd-"+cl.name) {
-			return fmt.Errorf("kubectl top pods:\n%s", out)
+	eventually(cl.t, time.Minute, "metrics of etcd's pod", func(ctx context.Context) error {
+		out, err := cl.ask(ctx, "top", "pods", "-n", "kube-system")
+		if err == nil && !strings.Contains(out, "etcd-"+cl.name) {
+			err = fmt.Errorf("kubectl top pods:\n%s", out)
 		}
-		return nil
+		return err
 	})
 }
 
@@ -166,12 +168,12 @@ func testLoadBalancer(cl cluster) {
 // address waits for the address of a Service.
 func (cl cluster) address(namespace, name string) string {
 	address := ""
-	eventually(cl.t, 30*time.Second, "an address of service "+name, func(context.Context) error {
-		address = cl.kubectl("get", "service", "-n", namespace, name, "-o", "jsonpath={.status.loadBalancer.ingress[0].ip}")
-		if address == "" {
-			return fmt.Errorf("it has none")
+	eventually(cl.t, time.Minute, "an address of service "+name, func(ctx context.Context) (err error) {
+		address, err = cl.ask(ctx, "get", "service", "-n", namespace, name, "-o", "jsonpath={.status.loadBalancer.ingress[0].ip}")
+		if err == nil && address == "" {
+			err = errors.New("it has none")
 		}
-		return nil
+		return err
 	})
 	return address
 }
@@ -215,11 +217,13 @@ spec:
 		busy <- cl.call(ctx, "", "kubectl", "--name", cl.name, "--", "exec", "deploy/shop", "--", "timeout", "150", "sh", "-c", "while :; do :; done")
 	}()
 	replicas := func(want string) func(context.Context) error {
-		return func(context.Context) error {
-			if got := cl.kubectl("get", "deployment", "shop", "-o", "jsonpath={.spec.replicas}"); got != want {
-				return fmt.Errorf("%s replicas; the autoscaler: %s", got, cl.kubectl("get", "hpa", "shop", "--no-headers"))
+		return func(ctx context.Context) error {
+			got, err := cl.ask(ctx, "get", "deployment", "shop", "-o", "jsonpath={.spec.replicas}")
+			if err != nil || got == want {
+				return err
 			}
-			return nil
+			scaler, err := cl.ask(ctx, "get", "hpa", "shop", "--no-headers")
+			return errors.Join(err, fmt.Errorf("%s replicas; the autoscaler: %s", got, scaler))
 		}
 	}
 	eventually(t, 2*time.Minute, "two replicas under load", replicas("2"))
@@ -239,11 +243,12 @@ func (cl cluster) snapshot() []string {
 
 // atRest is the snapshot of a cluster of which no pod is on its way out any more, as a rollout or a scale down leaves one behind.
 func (cl cluster) atRest() []string {
-	eventually(cl.t, 2*time.Minute, "no pod is being deleted", func(context.Context) error {
-		if leaving := cl.kubectl("get", "pods", "-A", "-o", `jsonpath={.items[?(@.metadata.deletionTimestamp)].metadata.name}`); leaving != "" {
-			return fmt.Errorf("on their way out: %s", leaving)
+	eventually(cl.t, 2*time.Minute, "no pod is being deleted", func(ctx context.Context) error {
+		leaving, err := cl.ask(ctx, "get", "pods", "-A", "-o", `jsonpath={.items[?(@.metadata.deletionTimestamp)].metadata.name}`)
+		if err == nil && leaving != "" {
+			err = fmt.Errorf("on their way out: %s", leaving)
 		}
-		return nil
+		return err
 	})
 	return cl.snapshot()
 }

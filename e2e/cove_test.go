@@ -18,8 +18,8 @@ import (
 	"time"
 )
 
-// runLimit bounds a single call of cove; the slowest takes a tenth of it.
-const runLimit = 5 * time.Minute
+// runLimit bounds a single call of cove; the slowest, an upgrade of five nodes, takes two minutes on two cores.
+const runLimit = 10 * time.Minute
 
 // cove calls the binary for one test: with a kubeconfig, settings and state of its own, on one engine.
 type cove struct {
@@ -125,8 +125,7 @@ func (c *cove) newName(hint string) cluster {
 	c.t.Helper()
 	cl := cluster{c, "e2e-" + hint + "-" + strings.ToLower(rand.Text()[:4])}
 	c.t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), runLimit)
-		defer cancel()
+		ctx := cleanupContext(c.t)
 		if c.t.Failed() {
 			cl.export(ctx)
 		}
@@ -169,6 +168,16 @@ func (c *cove) createOf(hint, image string, args ...string) cluster {
 func (cl cluster) kubectl(args ...string) string {
 	cl.t.Helper()
 	return strings.TrimSpace(cl.run(append([]string{"kubectl", "--name", cl.name, "--"}, args...)...))
+}
+
+// ask is kubectl for what may fail for a while.
+func (cl cluster) ask(ctx context.Context, args ...string) (string, error) {
+	cl.t.Helper()
+	r := cl.call(ctx, "", append([]string{"kubectl", "--name", cl.name, "--"}, args...)...)
+	if r.status != 0 {
+		return "", fmt.Errorf("%s", r)
+	}
+	return strings.TrimSpace(r.stdout), nil
 }
 
 // apply applies manifests.

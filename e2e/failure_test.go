@@ -186,7 +186,7 @@ func TestRetain(t *testing.T) {
 		t.Fatal(err)
 	}
 	cl := c.newName("retained")
-	create := []string{"create", cl.name, "--image", nodeImage(), "-f", file, "--timeout", "15s"}
+	create := []string{"create", cl.name, "--image", nodeImage(), "-f", file, "--timeout", "25s"}
 	r := c.call(t.Context(), "", create...)
 	if r.status != 5 {
 		t.Errorf("want status 5, got %s", r)

@@ -98,12 +98,7 @@ func testFamily(t *testing.T, family, policy string, addresses int, grow bool) {
 // reach what has an address for it.
 func familyReaches(cl cluster, addresses int) {
 	t := cl.t
-	eventually(t, time.Minute, "the cluster to be usable", func(context.Context) error {
-		if s := cl.status(); !s.Usable {
-			return fmt.Errorf("status: %q", s.Problems)
-		}
-		return nil
-	})
+	usable(cl, time.Minute)
 	cl.kubectl("rollout", "status", "daemonset/web", "--timeout=60s")
 	var list struct {
 		Items []struct {

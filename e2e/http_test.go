@@ -48,7 +48,7 @@ func (cl cluster) frontDoor(address string) *http.Client {
 // get asks for a URL, as the place's network sees it, until it is answered.
 func get(t *testing.T, p place, url string) string {
 	t.Helper()
-	return fetch(t, browser(p.DialContext, nil), 30*time.Second, url, "")
+	return fetch(t, browser(p.DialContext, nil), time.Minute, url, "")
 }
 
 // fetch asks for a URL until it is answered with a text that begins so, and returns the text.

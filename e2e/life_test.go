@@ -86,8 +86,12 @@ func TestLife(t *testing.T) {
 		{"ThreeControlPlanes", func(cl cluster) {
 			before := podsOf(cl)
 			// The rest of a run that is killed while etcd takes in a member is cleared away by the next one.
-			cl.killAt("✓ Start node "+cl.name+"-control-plane", "node", "add", "--role", "control-plane", "--count", "2", "--name", cl.name)
-			cl.run("node", "add", "--role", "control-plane", "--count", "2", "--name", cl.name)
+			add := []string{"node", "add", "--role", "control-plane", "--count", "2", "--name", cl.name}
+			cl.killWhen("another member of etcd", func(ctx context.Context) (bool, error) {
+				n, err := cl.members(ctx, cl.name+"-control-plane")
+				return n > 1, err
+			}, add...)
+			cl.run(add...)
 			if after := podsOf(cl); !slices.Equal(before, after) {
 				cl.t.Errorf("pods were touched: %q before, %q after", before, after)
 			}
@@ -95,7 +99,7 @@ func TestLife(t *testing.T) {
 		{"OneIsKilledAndReplaced", killed},
 		{"BalancerKilled", func(cl cluster) {
 			docker(cl.t, cl.at, "exec", cl.name+"-external-load-balancer", "pkill", "-9", "haproxy")
-			eventually(cl.t, 30*time.Second, "the API", func(ctx context.Context) error {
+			eventually(cl.t, time.Minute, "the API", func(ctx context.Context) error {
 				return apiAnswers(ctx, cl)
 			})
 		}},
@@ -133,7 +137,7 @@ func addressChanged(cl cluster) {
 	}
 	client := clientFor(cl.t, cl.kubeconfig(), cl.at)
 	for range 6 { // the load balancer has three to choose from
-		eventually(cl.t, 20*time.Second, "an API server with a certificate for the address", func(context.Context) error {
+		eventually(cl.t, time.Minute, "an API server with a certificate for the address", func(context.Context) error {
 			_, err := client.Discovery().ServerVersion()
 			return err
 		})
@@ -153,7 +157,13 @@ func follows(cl cluster) {
 	if r := cl.call(cl.t.Context(), "", "apply", "-f", file, "--diff"); r.status != 0 {
 		cl.t.Errorf("the cluster is not as its own document says: %s", r)
 	}
-	eventually(cl.t, 60*time.Second, "the cluster to be usable", func(ctx context.Context) error {
+	usable(cl, time.Minute)
+}
+
+// usable waits until the cluster says that it is.
+func usable(cl cluster, limit time.Duration) {
+	cl.t.Helper()
+	eventually(cl.t, limit, "the cluster to be usable", func(ctx context.Context) error {
 		r := cl.call(ctx, "", "status", cl.name, "-o", "json")
 		if r.status != 0 || !strings.Contains(r.stdout, `"usable": true`) {
 			return fmt.Errorf("status: %s", r)
@@ -172,7 +182,7 @@ func sizes(cl cluster) {
 	}
 	cl.apply(`{apiVersion: v1, kind: Pod, metadata: {name: large}, spec: {nodeSelector: {tier: front}, containers: [{name: it, image: "` + agnhostImage +
 		`", imagePullPolicy: Never, args: [pause], resources: {requests: {memory: 2Gi}}}]}}`)
-	eventually(cl.t, 30*time.Second, "the scheduler to refuse the large pod", func(ctx context.Context) error {
+	eventually(cl.t, time.Minute, "the scheduler to refuse the large pod", func(ctx context.Context) error {
 		r := cl.call(ctx, "", "kubectl", "--name", cl.name, "--", "get", "pod", "large", "-o", `jsonpath={.status.conditions[?(@.type=="PodScheduled")].message}`)
 		if !strings.Contains(r.stdout, "Insufficient memory") {
 			return fmt.Errorf("it says %q", r.stdout)
@@ -209,7 +219,7 @@ func killed(cl cluster) {
 	wrote(w, time.Now()) // some before
 	docker(t, cl.at, "kill", cl.name+"-control-plane")
 	dead := time.Now()
-	eventually(t, 30*time.Second, "writes to be accepted again", func(context.Context) error {
+	eventually(t, time.Minute, "writes to be accepted again", func(context.Context) error {
 		if w.last().Before(dead.Add(2 * time.Second)) {
 			return fmt.Errorf("the last one was %s after the kill", w.last().Sub(dead))
 		}

@@ -33,6 +33,10 @@ func TestRestartHA(t *testing.T) {
 			return then(cl.t.Context(), e.PowerOff, e.Resume)
 		}},
 		{"BalancerKilled", balancerKilled},
+		{"BalancerRemoved", balancerRemoved},
+		{"OneIsCutOff", cutOff},
+		{"OneIsPaused", paused},
+		{"OneIsRemoved", removed},
 		{"QuorumLost", quorumLost},
 		{"StaysDown", staysDown},
 	} {
@@ -54,13 +58,7 @@ func survives(cl cluster, e *testbed.Engine, name string, do func(cluster, *test
 	begun := time.Now()
 	wrote(w, begun)
 	cl.t.Logf("writes are accepted %.1f s after the outage", w.last().Sub(begun).Seconds())
-	eventually(cl.t, 2*time.Minute, "the cluster to be usable", func(ctx context.Context) error {
-		r := cl.call(ctx, "", "status", cl.name, "-o", "json")
-		if r.status != 0 || !strings.Contains(r.stdout, `"usable": true`) {
-			return fmt.Errorf("status: %s", r)
-		}
-		return nil
-	})
+	usable(cl, 2*time.Minute)
 	cl.t.Logf("it is usable %.1f s after the outage", time.Since(begun).Seconds())
 	stop()
 	w.kept()
@@ -112,6 +110,49 @@ func staysDown(cl cluster, e *testbed.Engine, _ *writer) error {
 	}
 	if s := cl.status(); s.State != "stopped" {
 		return errors.New("a cluster that was stopped is " + s.State + " after the engine was started anew")
+	}
+	cl.run("start", cl.name)
+	return nil
+}
+
+// balancerRemoved removes the load balancer's container by hand. The cluster says so, and start makes another one at the same port.
+func balancerRemoved(cl cluster, e *testbed.Engine, _ *writer) error {
+	docker(cl.t, e, "rm", "-f", cl.name+"-external-load-balancer")
+	if s := cl.status(); s.Usable || !strings.Contains(strings.Join(s.Problems, "\n"), "cove start") {
+		cl.t.Errorf("without its load balancer the status is %+v", s)
+	}
+	cl.run("start", cl.name)
+	return nil
+}
+
+// cutOff takes a control plane off its network: it runs, and nobody reaches it. Writes go on, and start brings it back.
+func cutOff(cl cluster, e *testbed.Engine, w *writer) error {
+	docker(cl.t, e, "network", "disconnect", "cove-"+cl.name, cl.name+"-control-plane2")
+	wrote(w, time.Now())
+	if s := cl.status(); s.Usable || !strings.Contains(strings.Join(s.Problems, "\n"), cl.name+"-control-plane2") {
+		cl.t.Errorf("with a control plane cut off the status is %+v", s)
+	}
+	cl.run("start", cl.name)
+	return nil
+}
+
+// paused freezes a control plane, as a host that is out of breath does. Writes go on, and start lets it go on.
+func paused(cl cluster, e *testbed.Engine, w *writer) error {
+	docker(cl.t, e, "pause", cl.name+"-control-plane3")
+	wrote(w, time.Now())
+	if s := cl.status(); s.State == "paused" || s.Usable || !s.APIUp {
+		cl.t.Errorf("with a control plane paused the status is %+v", s)
+	}
+	cl.run("start", cl.name)
+	return nil
+}
+
+// removed removes a control plane's container by hand. Its volumes are there: start makes the container again.
+func removed(cl cluster, e *testbed.Engine, w *writer) error {
+	docker(cl.t, e, "rm", "-f", cl.name+"-control-plane")
+	wrote(w, time.Now())
+	if s := cl.status(); s.Usable || !strings.Contains(strings.Join(s.Problems, "\n"), cl.name+"-control-plane") {
+		cl.t.Errorf("with a control plane's container gone the status is %+v", s)
 	}
 	cl.run("start", cl.name)
 	return nil

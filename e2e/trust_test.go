@@ -101,7 +101,7 @@ func TestTrust(t *testing.T) {
 		puller(cl, route)
 	}
 	for _, route := range routes {
-		t.Run(route, func(t *testing.T) { cl.in(t).kubectl("wait", "--for=condition=Ready", "pod/"+route, "--timeout=45s") })
+		t.Run(route, func(t *testing.T) { cl.in(t).kubectl("wait", "--for=condition=Ready", "pod/"+route, "--timeout=90s") })
 	}
 	if t.Failed() {
 		t.Logf("the pods: %s", cl.kubectl("get", "events", "--field-selector=type=Warning", "-o", "custom-columns=OF:.involvedObject.name,SAYS:.message"))
@@ -135,8 +135,8 @@ func testChangedTrust(cl cluster, o *outside, routes []string) {
 	o.forget()
 	puller(cl, "registry")
 	puller(cl, "private")
-	cl.kubectl("wait", "--for=condition=Ready", "pod/registry", "--timeout=45s")
-	cl.kubectl("wait", "--for=jsonpath={.status.containerStatuses[0].state.waiting.reason}=ErrImagePull", "pod/private", "--timeout=45s")
+	cl.kubectl("wait", "--for=condition=Ready", "pod/registry", "--timeout=90s")
+	cl.kubectl("wait", "--for=jsonpath={.status.containerStatuses[0].state.waiting.reason}=ErrImagePull", "pod/private", "--timeout=90s")
 	const asking = `{apiVersion: v1, kind: ConfigMap, metadata: {name: asking, labels: {ask: hooks}}}`
 	eventually(t, 30*time.Second, "the API server to reach no web hook", func(ctx context.Context) error {
 		r := cl.call(ctx, asking, "kubectl", "--name", cl.name, "--", "create", "--dry-run=server", "-f", "-")

@@ -30,6 +30,7 @@ func upgraded(cl cluster) {
 		cl.t.Errorf("the nodes have %s", proxies)
 	}
 	cl.fails(2, "CONFIG_UNSUPPORTED", "upgrade", cl.name, "--kubernetes-version", oldVersion)
+	wantImage(cl, []string{cl.name + "-worker", cl.name + "-worker2"}, agnhostImage) // which was loaded before
 }
 
 // killAt runs cove until it says the line, and kills it then.

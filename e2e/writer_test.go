@@ -38,7 +38,7 @@ func (w *writer) start() (stop func()) {
 		for i := 0; ctx.Err() == nil; i++ {
 			name := fmt.Sprintf("%s-%d", w.prefix, i)
 			if err == nil {
-				err = write(ctx, client, name)
+				err = createMap(ctx, client, name)
 			}
 			w.note(name, err)
 			if err != nil { // the kubeconfig may lead elsewhere now
@@ -50,11 +50,17 @@ func (w *writer) start() (stop func()) {
 			}
 		}
 	})
-	return func() { cancel(); done.Wait() }
+	return sync.OnceFunc(func() {
+		cancel()
+		done.Wait()
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.gap = max(w.gap, time.Since(w.at)) // also when nothing is accepted in the end
+	})
 }
 
-// write makes an object of that name.
-func write(ctx context.Context, client kubernetes.Interface, name string) error {
+// createMap makes an object of that name.
+func createMap(ctx context.Context, client kubernetes.Interface, name string) error {
 	ctx, end := context.WithTimeout(ctx, 3*time.Second)
 	defer end()
 	_, err := client.CoreV1().ConfigMaps("default").Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
