@@ -58,6 +58,9 @@ func OpenAddons(ctx context.Context, d Deps, name string) (*AddonTarget, error) 
 		return nil, err
 	}
 	made, err := readCreated(ctx, d.Engine, f)
+	if fault.Is(err, fault.RecordUnreadable) {
+		return nil, err
+	}
 	if err != nil || len(f.networks) == 0 {
 		return nil, incomplete(name)
 	}

@@ -2,6 +2,8 @@ package cluster
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -84,15 +86,14 @@ func summarize(ctx context.Context, e engine.Engine, info engine.Info, f found) 
 	if gateway, ok := f.gateway(); ok && publishedAPI(gateway).IsValid() {
 		s.API = serverURL(info, gateway)
 	}
-	complete, err := isComplete(ctx, e, f)
-	if err != nil {
-		return s, err
-	}
-	if !complete {
+	record, err := readCreated(ctx, e, f)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		s.State = Incomplete
 		return s, nil
+	case fault.Is(err, fault.RecordUnreadable): // the list has other clusters; what is done to this one says it
+		return s, nil
 	}
-	record, err := readCreated(ctx, e, f)
 	s.Created, s.KubernetesVersion, s.Upgrading = record.Time, record.KubernetesVersion, record.Upgrading
 	return s, err
 }

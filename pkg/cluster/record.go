@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io/fs"
 	"net/netip"
+	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -16,8 +18,12 @@ import (
 )
 
 // createdFile, on the volume of every control plane, says that the cluster is complete, and what it is: a cluster without
-// it is left over from a run that was cut off.
-const createdFile = "/var/lib/cove/created.json"
+// it is left over from a run that was cut off. Every second write goes to otherFile, so that one which a crash or a power cut has
+// torn leaves the one before it.
+const (
+	createdFile = "/var/lib/cove/created.json"
+	otherFile   = "/var/lib/cove/created.1.json"
+)
 
 // created is the content of createdFile. Runs that change a cluster keep to one order: what is taken away leaves the record
 // before it is touched, what is added comes into it when it is done. So a node that the record has is whole, and one that
@@ -36,6 +42,8 @@ type created struct {
 	Balanced bool `json:"balanced,omitempty"`
 	// APIPort is the port of the engine's host on which the API is published.
 	APIPort uint16 `json:"apiPort,omitempty"`
+
+	file string // that it is in; the next one goes to the other file
 }
 
 // has reports whether the node is a whole one of the cluster.
@@ -61,37 +69,50 @@ func (c created) nodes() []v1alpha1.Node {
 	return nodesOf(*c.Document)
 }
 
-// readCreated returns the newest record that the cluster's control planes have; fs.ErrNotExist where none has one.
+// readCreated returns the newest record that the cluster's control planes have; fs.ErrNotExist where none has one, and
+// RecordUnreadable where there are some and none is whole.
 func readCreated(ctx context.Context, e engine.Engine, f found) (created, error) {
 	var newest created
-	missing := fs.ErrNotExist
+	var torn []string
 	for _, n := range f.nodes {
 		if n.Role != engine.RoleControlPlane {
 			continue
 		}
-		data, err := e.ReadFile(ctx, n.Name, createdFile)
-		if errors.Is(err, fs.ErrNotExist) || fault.Is(err, fault.NodeNotFound) {
-			continue
-		}
-		if err != nil {
-			return newest, err
-		}
-		var c created
-		if err := json.Unmarshal(data, &c); err != nil {
-			continue // cut off in the middle of a write: another control plane has it, or the cluster has none
-		}
-		if missing != nil || c.Revision > newest.Revision {
-			newest, missing = c, nil
+		for _, file := range []string{createdFile, otherFile} {
+			data, err := e.ReadFile(ctx, n.Name, file)
+			if errors.Is(err, fs.ErrNotExist) || fault.Is(err, fault.NodeNotFound) {
+				continue
+			}
+			if err != nil {
+				return newest, err
+			}
+			c := created{file: file}
+			if err := json.Unmarshal(data, &c); err != nil {
+				torn = append(torn, n.Name) // in the middle of a write: the one before it is in another file
+				continue
+			}
+			if newest.file == "" || c.Revision > newest.Revision {
+				newest = c
+			}
 		}
 	}
-	if missing == nil && newest.Document == nil {
+	switch {
+	case newest.file == "" && len(torn) > 0:
+		return newest, unreadableRecord(f.name, torn)
+	case newest.file == "":
+		return newest, fs.ErrNotExist
+	case newest.Document == nil:
 		doc, err := f.document()
-		if err != nil {
-			return newest, err
-		}
 		newest.Document = &doc
+		return newest, err
 	}
-	return newest, missing
+	return newest, nil
+}
+
+// unreadableRecord is no proof that the cluster was never complete: nothing of it is removed for that.
+func unreadableRecord(name string, controlPlanes []string) error {
+	return fault.New(fault.RecordUnreadable, "the record of cluster %q is cut short on %s", name, strings.Join(slices.Compact(controlPlanes), ", ")).
+		WithHint("what is on its volumes is left alone; `cove delete %s` removes it all", name)
 }
 
 // isComplete reports whether a run has made the cluster to its end.
@@ -106,14 +127,19 @@ func isComplete(ctx context.Context, e engine.Engine, f found) (bool, error) {
 // write puts the next revision of the record onto the control planes named.
 func (c *created) write(ctx context.Context, e engine.Engine, controlPlanes []string) error {
 	c.Revision++
+	if c.file == createdFile {
+		c.file = otherFile
+	} else {
+		c.file = createdFile
+	}
 	data, err := json.Marshal(c)
 	if err != nil {
-		return fault.Wrap(fault.Internal, err, "cannot write %s", createdFile)
+		return fault.Wrap(fault.Internal, err, "cannot write %s", c.file)
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	for _, cp := range controlPlanes {
 		group.Go(func() error {
-			return e.PutFiles(ctx, cp, []engine.File{{Path: createdFile, Mode: 0o600, Data: data}})
+			return e.PutFiles(ctx, cp, []engine.File{{Path: c.file, Mode: 0o600, Data: data}})
 		})
 	}
 	return fault.Wrap(fault.EngineFailed, group.Wait(), "cannot record the cluster")

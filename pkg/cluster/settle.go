@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/cove-k8s/cove/pkg/engine"
+	"github.com/cove-k8s/cove/pkg/fault"
 	"github.com/cove-k8s/cove/pkg/wait"
 )
 
@@ -56,5 +57,8 @@ func (f found) unsettled(ctx context.Context, d Deps) (bool, error) {
 		return false, nil
 	}
 	complete, err := isComplete(ctx, d.Engine, f)
+	if fault.Is(err, fault.RecordUnreadable) { // it had one: a run has completed it
+		return false, nil
+	}
 	return !complete, err
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/cove-k8s/cove/pkg/addon"
 	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
 	"github.com/cove-k8s/cove/pkg/engine"
+	"github.com/cove-k8s/cove/pkg/fault"
 	"github.com/cove-k8s/cove/pkg/kube"
 )
 
@@ -72,6 +73,9 @@ func GetStatus(ctx context.Context, d Deps, name string) (Status, error) {
 	if s.State == Incomplete {
 		s.Problems = append(s.Problems, "the run that made it did not end; `cove delete "+name+"` removes it")
 		return s, nil
+	}
+	if _, err := readCreated(ctx, d.Engine, f); fault.Is(err, fault.RecordUnreadable) {
+		s.Problems = append(s.Problems, err.Error()+": "+fault.ReportOf(err).Hint)
 	}
 	if s.Upgrading != "" {
 		s.Problems = append(s.Problems, fmt.Sprintf("an upgrade to Kubernetes %s has not ended; unless it is under way, `%s` goes on with it", s.Upgrading, upgradeCommand(name, s.Upgrading)))

@@ -59,6 +59,7 @@ const (
 	DoctorFailed       Code = "DOCTOR_FAILED"
 	ClusterBusy        Code = "CLUSTER_BUSY"
 	ClusterIncomplete  Code = "CLUSTER_INCOMPLETE"
+	RecordUnreadable   Code = "RECORD_UNREADABLE"
 	ClusterNotRunning  Code = "CLUSTER_NOT_RUNNING"
 	AddonUnknown       Code = "ADDON_UNKNOWN"
 	AddonParameter     Code = "ADDON_PARAMETER"
@@ -135,6 +136,7 @@ func Catalogue() []Kind {
 		{DoctorFailed, ExitHost, "the host lacks something that a cluster needs", "each failed check names its cure"},
 		{ClusterBusy, ExitHost, "another run works on the cluster", "wait for it to end, or end it"},
 		{ClusterIncomplete, ExitHost, "the cluster is left over from a run that was cut off", "remove it with `cove delete NAME`"},
+		{RecordUnreadable, ExitHost, "no control plane has a whole record of the cluster", "its volumes are left alone; `cove delete NAME` removes the cluster with all its data"},
 		{ClusterNotRunning, ExitHost, "a node of the cluster does not run", "start its container, or delete the cluster"},
 		{KubeadmInit, ExitKubernetes, "kubeadm could not start the control plane", "the evidence that is named has the logs; run again with --retain to look around"},
 		{KubeadmJoin, ExitKubernetes, "kubeadm could not join a node", "the evidence that is named has the logs; run again with --retain to look around"},
