@@ -230,6 +230,15 @@ type Node struct {
 	StartedAt, FinishedAt time.Time
 	Mounts                []Mount // of the engine's host
 	NanoCPUs, Memory      int64   // limits, 0: none, also where the engine cannot set one
+	// Networks are those that it is attached to, also while it does not run: somebody may have cut it off from its own.
+	Networks []Attachment
+	KeptDown bool // as KeepDown has it: stopped, it stays so when the engine is started anew
+}
+
+// Attachment is a node's place on a network: its addresses there, zero where it has none now.
+type Attachment struct {
+	Network string
+	IP, IP6 netip.Addr
 }
 
 // NetworkSpec is a network to make.

@@ -229,10 +229,11 @@ func TestToNode(t *testing.T) {
 	})
 	want := engine.Node{
 		ID: "1234", Name: "dev-a", Cluster: "dev", Role: "worker", Run: "r1", State: engine.StateCreated, Image: "node:1",
-		Ports:   []engine.Port{{HostIP: "127.0.0.1", ContainerPort: 6443, Protocol: "tcp"}},
-		Volumes: []engine.VolumeMount{{Name: "dev-a-var", Target: "/var"}},
-		Labels:  map[string]string{"cove.dev/cluster": "dev", "cove.dev/role": "worker", "cove.dev/run": "r1"},
-		Created: time.Date(2026, 1, 2, 3, 4, 5, 600_000_000, time.UTC),
+		Ports:    []engine.Port{{HostIP: "127.0.0.1", ContainerPort: 6443, Protocol: "tcp"}},
+		Volumes:  []engine.VolumeMount{{Name: "dev-a-var", Target: "/var"}},
+		Labels:   map[string]string{"cove.dev/cluster": "dev", "cove.dev/role": "worker", "cove.dev/run": "r1"},
+		Created:  time.Date(2026, 1, 2, 3, 4, 5, 600_000_000, time.UTC),
+		Networks: []engine.Attachment{{Network: "dev"}}, KeptDown: true,
 	}
 	look := func() engine.Node {
 		e := engineWith(t, map[string]http.HandlerFunc{"GET /containers/dev-a/json": answer(200, c)})
@@ -250,15 +251,18 @@ func TestToNode(t *testing.T) {
 	c["State"].(map[string]any)["StartedAt"] = "2026-01-02T03:04:06.123456789Z"
 	c["State"].(map[string]any)["FinishedAt"] = "0001-01-01T00:00:00Z"
 	c["HostConfig"].(map[string]any)["NanoCpus"], c["HostConfig"].(map[string]any)["Memory"] = 1_500_000_000, 2<<30
+	c["HostConfig"].(map[string]any)["NetworkMode"], c["HostConfig"].(map[string]any)["RestartPolicy"] = "dev", map[string]any{"Name": "always"}
 	c["HostConfig"].(map[string]any)["Binds"] = []string{"/src:/dst:ro"}
 	c["NetworkSettings"] = map[string]any{
-		"Networks": map[string]any{"dev": map[string]any{"IPAddress": "172.18.0.2"}},
+		"Networks": map[string]any{"dev": map[string]any{"IPAddress": "172.18.0.2"}, "another": map[string]any{"IPAddress": "172.19.0.2"}},
 		"Ports":    map[string]any{"6443/tcp": []any{map[string]any{"HostIp": "127.0.0.1", "HostPort": "32768"}}, "9/tcp": nil},
 	}
 	want.State, want.ExitCode, want.Error, want.Restarts = engine.StateRestarting, 137, "killed for want of memory", 4
 	want.StartedAt = time.Date(2026, 1, 2, 3, 4, 6, 123_456_789, time.UTC)
 	want.NanoCPUs, want.Memory, want.Mounts = 1_500_000_000, 2<<30, []engine.Mount{{Source: "/src", Target: "/dst", ReadOnly: true}}
 	want.IP, want.Ports[0].HostPort = netip.MustParseAddr("172.18.0.2"), 32768
+	want.Networks = []engine.Attachment{{Network: "another", IP: netip.MustParseAddr("172.19.0.2")}, {Network: "dev", IP: want.IP}}
+	want.KeptDown = false
 	if got := look(); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}

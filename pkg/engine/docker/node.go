@@ -12,6 +12,7 @@ import (
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/mount"
+	"github.com/docker/docker/api/types/network"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/cove-k8s/cove/pkg/engine"
@@ -232,6 +233,7 @@ func toNode(c container.InspectResponse) engine.Node {
 	}
 	n.Restarts = c.RestartCount
 	if c.HostConfig != nil {
+		n.KeptDown = c.HostConfig.RestartPolicy.IsNone()
 		n.NanoCPUs, n.Memory, n.Mounts = c.HostConfig.NanoCPUs, c.HostConfig.Memory, bindsOf(c.HostConfig)
 		n.Ports = ports(c.HostConfig.PortBindings)
 		for _, m := range c.HostConfig.Mounts {
@@ -244,16 +246,29 @@ func toNode(c container.InspectResponse) engine.Node {
 		if published := ports(c.NetworkSettings.Ports); len(published) > 0 {
 			n.Ports = published
 		}
-		for _, ep := range c.NetworkSettings.Networks {
-			if ip, err := netip.ParseAddr(ep.IPAddress); err == nil {
-				n.IP = ip
-			}
-			if ip, err := netip.ParseAddr(ep.GlobalIPv6Address); err == nil {
-				n.IP6 = ip
-			}
+		n.Networks = attachments(c.NetworkSettings.Networks)
+	}
+	for i, a := range n.Networks { // the network that it was made on counts, where it is on others too
+		if i == 0 || c.HostConfig != nil && a.Network == string(c.HostConfig.NetworkMode) {
+			n.IP, n.IP6 = a.IP, a.IP6
 		}
 	}
 	return n
+}
+
+// attachments returns a container's places on networks, ordered by their names.
+func attachments(endpoints map[string]*network.EndpointSettings) []engine.Attachment {
+	var all []engine.Attachment
+	for name, ep := range endpoints {
+		a := engine.Attachment{Network: name}
+		if ep != nil { // what is not set is no address
+			a.IP, _ = netip.ParseAddr(ep.IPAddress)
+			a.IP6, _ = netip.ParseAddr(ep.GlobalIPv6Address)
+		}
+		all = append(all, a)
+	}
+	slices.SortFunc(all, func(a, b engine.Attachment) int { return cmp.Compare(a.Network, b.Network) })
+	return all
 }
 
 // when reads a time of the engine's; it writes the year 1 for never.

@@ -2,6 +2,7 @@ package enginetest
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
 	"net/netip"
@@ -85,12 +86,14 @@ func contractStartStop(t *testing.T, f fixture) {
 	n := f.node(t, name)
 	want(t, n.State, engine.StateRunning, "State")
 	want(t, n.IP, spec.IP, "IP")
+	want(t, fmt.Sprint(n.Networks), fmt.Sprint([]engine.Attachment{{Network: net.Name, IP: spec.IP}}), "the networks of a node that runs")
 	wantNoError(t, f.e.StartNode(t.Context(), name), "starting what runs")
 	wantNoError(t, f.e.StopNode(t.Context(), name, 10*time.Second), "StopNode")
 	n = f.node(t, name)
 	want(t, n.State, engine.StateExited, "State")
 	want(t, n.ExitCode, 0, "ExitCode after SIGTERM")
 	want(t, n.IP.IsValid(), false, "that it has an address")
+	want(t, fmt.Sprint(n.Networks), fmt.Sprint([]engine.Attachment{{Network: net.Name}}), "the networks of a node that does not run")
 	wantNoError(t, f.e.StopNode(t.Context(), name, 10*time.Second), "stopping what stopped")
 	wantNoError(t, f.e.StartNode(t.Context(), name), "starting again")
 	n = f.node(t, name)

@@ -83,6 +83,7 @@ func contractKeepDown(t *testing.T, f fixture) {
 	spec := f.spec("a")
 	spec.NanoCPUs, spec.Memory = 500_000_000, 128<<20
 	f.create(t, spec)
+	want(t, f.node(t, spec.Name).KeptDown, false, "whether a new node is kept down")
 	for _, into := range []struct {
 		state engine.State
 		do    func() error
@@ -95,6 +96,7 @@ func contractKeepDown(t *testing.T, f fixture) {
 		wantNoError(t, into.do(), "making it "+string(into.state))
 		for _, down := range []bool{true, true, false, false} {
 			wantNoError(t, f.e.KeepDown(t.Context(), spec.Name, down), "KeepDown of a node that is "+string(into.state))
+			want(t, f.node(t, spec.Name).KeptDown, down, "whether it is kept down")
 		}
 		n := f.node(t, spec.Name)
 		want(t, n.State, into.state, "the state")

@@ -23,6 +23,9 @@ type node struct {
 	Files map[string]file `json:"files"`
 	Log   string          `json:"log"`
 	Down  bool            `json:"down,omitempty"` // KeepDown
+	// Network and IP are where it is now: the spec's, until somebody changes that.
+	Network string     `json:"network,omitempty"`
+	IP      netip.Addr `json:"ip"`
 }
 
 // CreateNode makes a node.
@@ -67,7 +70,7 @@ func (s *state) createNode(spec engine.NodeSpec) (*node, error) {
 	maps.Copy(labels, img.Labels) // as Docker has it
 	maps.Copy(labels, spec.Labels)
 	labels[engine.LabelCluster], labels[engine.LabelRole], labels[engine.LabelRun] = spec.Cluster, spec.Role, spec.Run
-	n := &node{Spec: spec, Files: map[string]file{}, Node: engine.Node{
+	n := &node{Spec: spec, Network: spec.Network, IP: spec.IP, Files: map[string]file{}, Node: engine.Node{
 		ID: s.id(), Name: spec.Name, Cluster: spec.Cluster, Role: spec.Role, Run: spec.Run, Labels: labels,
 		State: engine.StateCreated, Image: spec.Image, Ports: slices.Clone(spec.Ports), Volumes: slices.Clone(spec.Volumes), Created: now(),
 		Mounts: slices.Clone(spec.Mounts), NanoCPUs: spec.NanoCPUs, Memory: spec.Memory,
@@ -89,7 +92,40 @@ func (s *state) createNode(spec engine.NodeSpec) (*node, error) {
 func (n *node) public() engine.Node {
 	p := n.Node
 	p.Labels, p.Ports, p.Volumes, p.Mounts = maps.Clone(p.Labels), slices.Clone(p.Ports), slices.Clone(p.Volumes), slices.Clone(p.Mounts)
+	p.KeptDown = n.Down
+	if n.Network != "" {
+		p.Networks = []engine.Attachment{{Network: n.Network, IP: p.IP, IP6: p.IP6}}
+	}
 	return p
+}
+
+// Attach is what `docker network disconnect` and `docker network connect --ip` do: the node is on that network alone, with that address;
+// on none where the name is empty.
+func (f *Fake) Attach(name, network string, ip netip.Addr) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n, err := f.state.node(name, "attach")
+	if err != nil {
+		return err
+	}
+	n.Network, n.IP = network, ip
+	if n.runs() {
+		n.Node.IP, n.Node.IP6 = ip, netip.Addr{}
+	}
+	return f.keep()
+}
+
+// Break makes a container dead: it can be removed, and nothing else.
+func (f *Fake) Break(name string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n, err := f.state.node(name, "break")
+	if err != nil {
+		return err
+	}
+	n.end(137, "fake node broken\n")
+	n.Node.State = engine.StateDead
+	return f.keep()
 }
 
 // node returns a node, or NodeNotFound.
@@ -146,6 +182,9 @@ func (f *Fake) StartNode(ctx context.Context, name string) error {
 		if n.Node.State == engine.StatePaused { // as Docker has it
 			return fault.New(fault.NodeStart, "cannot start node %s: it is paused", name)
 		}
+		if n.Node.State == engine.StateDead {
+			return fault.New(fault.NodeStart, "cannot start node %s: it is dead", name)
+		}
 		if err := s.startNode(n); err != nil {
 			n.Node.Error = err.Error()
 			return err
@@ -158,18 +197,26 @@ func (f *Fake) StartNode(ctx context.Context, name string) error {
 // startNode gives the node its address and its ports.
 func (s *state) startNode(n *node) error {
 	subnet, six := netip.MustParsePrefix("172.17.0.0/16"), netip.Prefix{}
-	if n.Spec.Network != "" {
-		net, ok := s.Networks[n.Spec.Network]
+	if n.Network != "" {
+		net, ok := s.Networks[n.Network]
 		if !ok {
-			return fault.New(fault.EngineFailed, "cannot start node %s: network %s not found", n.Node.Name, n.Spec.Network)
+			return fault.New(fault.EngineFailed, "cannot start node %s: network %s not found", n.Node.Name, n.Network)
 		}
 		subnet, six = net.Subnet, net.Subnet6
 	}
-	ip, err := s.address(n, subnet)
-	if err != nil {
-		return err
+	cutOff := n.Network != n.Spec.Network
+	var ip netip.Addr
+	if !cutOff || n.Network != "" {
+		var err error
+		if ip, err = s.address(n, subnet); err != nil {
+			return err
+		}
 	}
-	if ip := n.Spec.IP6; ip.IsValid() && (!six.Contains(ip) || s.hasIP6(n, ip)) {
+	ip6 := n.Spec.IP6
+	if cutOff {
+		ip6 = netip.Addr{}
+	}
+	if ip := ip6; ip.IsValid() && (!six.Contains(ip) || s.hasIP6(n, ip)) {
 		return fault.New(fault.NetworkTaken, "cannot start node %s: address %s is in use or not of %s", n.Node.Name, ip, six)
 	}
 	ports := slices.Clone(n.Spec.Ports)
@@ -186,7 +233,7 @@ func (s *state) startNode(n *node) error {
 				net.JoinHostPort(cmp.Or(ports[i].HostIP, "0.0.0.0"), strconv.Itoa(int(ports[i].HostPort))))
 		}
 	}
-	n.Node.IP, n.Node.IP6, n.Node.Ports = ip, n.Spec.IP6, ports
+	n.Node.IP, n.Node.IP6, n.Node.Ports = ip, ip6, ports
 	return nil
 }
 
@@ -208,7 +255,7 @@ func (s *state) address(n *node, subnet netip.Prefix) (netip.Addr, error) {
 			used[other.Node.IP] = true
 		}
 	}
-	if ip := n.Spec.IP; ip.IsValid() {
+	if ip := n.IP; ip.IsValid() {
 		if used[ip] || !subnet.Contains(ip) {
 			return ip, fault.New(fault.NetworkTaken, "cannot start node %s: address %s is in use or not of %s", n.Node.Name, ip, subnet)
 		}
