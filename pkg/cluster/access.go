@@ -46,15 +46,18 @@ func access(ctx context.Context, e engine.Engine, info engine.Info, f found) (Ac
 	if err != nil {
 		return Access{}, err
 	}
-	gateway, _ := f.gateway()
+	server, door, err := entrance(ctx, e, info, f, cp)
+	if err != nil {
+		return Access{}, err
+	}
 	conf, err := clientcmd.Load(data)
 	if err != nil {
 		return Access{}, fault.Wrap(fault.Internal, err, "cannot read %s of %s", adminConf, cp.Name)
 	}
 	doc, _ := f.document() // of one that cannot be read, nodes have IPv4 at least
 	a := Access{
-		Context: kubeconfig.Context{Name: ContextName(f.name), Server: serverURL(info, gateway)},
-		Dial:    dialer(e, info, gateway), Inside: mainIP(doc, cp),
+		Context: kubeconfig.Context{Name: ContextName(f.name), Server: server},
+		Dial:    dialer(e, info, door), Inside: mainIP(doc, cp),
 	}
 	current := conf.Contexts[conf.CurrentContext]
 	if current == nil || conf.Clusters[current.Cluster] == nil || conf.AuthInfos[current.AuthInfo] == nil {
@@ -64,6 +67,22 @@ func access(ctx context.Context, e engine.Engine, info engine.Info, f found) (Ac
 	user := conf.AuthInfos[current.AuthInfo]
 	a.Context.ClientCert, a.Context.ClientKey = user.ClientCertificateData, user.ClientKeyData
 	return a, nil
+}
+
+// entrance returns the API's address for users, and the container by which cove itself gets there. Where the load balancer is gone, the
+// address is the one that it had and will have again, and cove goes by a control plane.
+func entrance(ctx context.Context, e engine.Engine, info engine.Info, f found, cp engine.Node) (string, engine.Node, error) {
+	if gateway, ok := f.gateway(); ok {
+		return serverURL(info, gateway), gateway, nil
+	}
+	record, err := readCreated(ctx, e, f)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", cp, incomplete(f.name)
+	}
+	if err == nil && record.APIPort == 0 {
+		err = fault.New(fault.ClusterNotRunning, "nothing publishes the API of cluster %q", f.name).WithHint("`cove start %s` brings it back", f.name)
+	}
+	return record.server(info), cp, err
 }
 
 // readAdminConf reads kubeadm's kubeconfig from a control plane that has one, rather from one that runs.

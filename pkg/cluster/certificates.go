@@ -53,6 +53,9 @@ func renewCertificates(nodes []string) func(context.Context, *Context) error {
 		for i, name := range nodes {
 			group.Go(func() error {
 				n, err := rc.Engine.Node(groupCtx, name)
+				if fault.Is(err, fault.NodeNotFound) { // there is nothing to read them from
+					return nil
+				}
 				if err != nil || n.Role == engine.RoleLoadBalancer {
 					return err
 				}

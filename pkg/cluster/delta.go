@@ -186,19 +186,19 @@ func (d *delta) quorum(want []v1alpha1.Node) error {
 func (d *delta) node(was, want v1alpha1.Node) {
 	container, there := d.was.node(want.Name)
 	there = there && !isReader(container)
-	down := !there || container.State != engine.StateRunning
+	down := !there || container.State != engine.StateRunning || d.was.cutOff(d.was.record, container)
 	made, known := d.was.specs[want.Name]
 	if !known {
 		made = was
 	}
-	details := []string{"its container is gone"}
+	details := []string{whyGone}
 	if there {
 		details = d.containerDetails(container, made, want)
 	}
 	switch {
 	case d.to != "" && (want.Image == "" || !there || want.Image != made.Image):
 		d.noteUpgrade(want, details)
-		if there && down && container.State != engine.StateCreated {
+		if there && down && d.was.broken(d.was.record, container) == "" {
 			d.start = append(d.start, want.Name)
 		}
 	case len(details) > 0:
@@ -239,8 +239,8 @@ func (d *delta) containerDetails(container engine.Node, made, want v1alpha1.Node
 	if d.outdated(want.Name) {
 		details = append(details, "what all nodes get")
 	}
-	if container.State == engine.StateCreated { // by a run that was cut off: what it boots with may not be in it
-		details = append(details, "its container never ran")
+	if why := d.was.broken(d.was.record, container); why != "" {
+		details = append(details, why)
 	}
 	return details
 }
@@ -260,13 +260,13 @@ func (d *delta) loadBalancer() {
 	switch b := d.was.balancer; {
 	case b == nil:
 		d.balancer = true
-		d.note(Modify, object, append(details, "its container is gone")...)
+		d.note(Modify, object, append(details, whyGone)...)
 		return
 	case port > 0 && publishedAPI(*b).Port() != 0 && int32(publishedAPI(*b).Port()) != port:
 		details = append(details, "port "+portNumber(publishedAPI(*b).Port())+" → "+portNumber(uint16(port))) //nolint:gosec // config checked it
 	}
-	if d.was.balancer.State == engine.StateCreated {
-		details = append(details, "its container never ran")
+	if why := d.was.broken(d.was.record, *d.was.balancer); why != "" {
+		details = append(details, why)
 	}
 	switch b := d.was.balancer; {
 	case len(details) > 0:

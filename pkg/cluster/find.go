@@ -54,12 +54,18 @@ func (f found) node(name string) (engine.Node, bool) {
 	return f.nodes[i], true
 }
 
-// gateway returns the container that the API is published by: the load balancer, or the control plane where there is none.
+// gateway returns the container that the API is published by: the load balancer, or the control plane of a cluster that has none.
+// Without it nobody reaches the API, though control planes may run.
 func (f found) gateway() (engine.Node, bool) {
 	if f.balancer != nil {
 		return *f.balancer, true
 	}
-	return f.controlPlane()
+	for _, n := range f.controlPlanes() {
+		if _, publishes := publishedPort(n); publishes {
+			return n, true
+		}
+	}
+	return engine.Node{}, false
 }
 
 // newest returns when the newest of the cluster's containers was made.

@@ -52,7 +52,7 @@ func List(ctx context.Context, e engine.Engine) ([]Summary, error) {
 	list := make([]Summary, len(clusters))
 	group, ctx := errgroup.WithContext(ctx)
 	for i, f := range clusters {
-		group.Go(func() (err error) { list[i], err = summarize(ctx, e, info, f); return })
+		group.Go(func() (err error) { list[i], _, err = summarize(ctx, e, info, f); return })
 	}
 	return list, group.Wait()
 }
@@ -70,8 +70,9 @@ func Names(ctx context.Context, e engine.Engine) ([]string, error) {
 	return names, nil
 }
 
-func summarize(ctx context.Context, e engine.Engine, info engine.Info, f found) (Summary, error) {
-	s := Summary{Name: f.name, State: state(f), Context: ContextName(f.name)}
+// summarize returns the cluster in a line, and its record, which is empty where it is not complete.
+func summarize(ctx context.Context, e engine.Engine, info engine.Info, f found) (Summary, created, error) {
+	s := Summary{Name: f.name, State: Incomplete, Context: ContextName(f.name)}
 	for _, n := range f.nodes {
 		if n.Role == engine.RoleControlPlane {
 			s.ControlPlanes++
@@ -89,32 +90,40 @@ func summarize(ctx context.Context, e engine.Engine, info engine.Info, f found) 
 	record, err := readCreated(ctx, e, f)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		s.State = Incomplete
-		return s, nil
+		return s, created{}, nil
 	case fault.Is(err, fault.RecordUnreadable): // the list has other clusters; what is done to this one says it
-		return s, nil
+		s.State = state(f, created{})
+		return s, created{}, nil
+	case err != nil:
+		return s, created{}, err
 	}
-	s.Created, s.KubernetesVersion, s.Upgrading = record.Time, record.KubernetesVersion, record.Upgrading
-	return s, err
+	s.State, s.Created, s.KubernetesVersion, s.Upgrading = state(f, record), record.Time, record.KubernetesVersion, record.Upgrading
+	if s.API == "" {
+		s.API = record.server(info)
+	}
+	return s, record, nil
 }
 
-func state(f found) State {
-	running, paused := 0, 0
-	for _, n := range f.nodes {
-		switch n.State {
-		case engine.StateRunning:
+// state sums up what the cluster's parts do. What the record has and is gone, or is cut off, does nothing.
+func state(f found, record created) State {
+	running, paused, up := 0, 0, len(f.losses(record)) == 0
+	for _, n := range f.containers() {
+		switch {
+		case n.State != engine.StateRunning || f.cutOff(record, n):
+			up = false
+		case n.Role != engine.RoleLoadBalancer:
 			running++
-		case engine.StatePaused:
+		}
+		if n.State == engine.StatePaused && n.Role != engine.RoleLoadBalancer {
 			paused++
-		case engine.StateCreated, engine.StateRestarting, engine.StateExited, engine.StateDead:
 		}
 	}
 	switch {
-	case paused > 0 && paused+running == len(f.nodes):
+	case paused > 0 && paused == len(f.nodes):
 		return Paused
-	case running == 0:
+	case running == 0 && paused == 0:
 		return Stopped
-	case running == len(f.nodes) && (f.balancer == nil || f.balancer.State == engine.StateRunning):
+	case up:
 		return Running
 	}
 	return Degraded

@@ -73,10 +73,15 @@ func (d *delta) prepareSteps(rc *Context) []Step {
 
 // ensureImages gets the images of the nodes that get a container.
 func (d *delta) ensureImages(ctx context.Context, rc *Context) error {
-	balancer := rc.balancerImage
 	if err := ensureNodeImages(ctx, rc, d.touched()); err != nil {
 		return err
 	}
+	return ensureBalancerImage(ctx, rc)
+}
+
+// ensureBalancerImage chooses the image of a load balancer that is to be made.
+func ensureBalancerImage(ctx context.Context, rc *Context) error {
+	balancer := rc.balancerImage
 	if rc.balanced && balancer == "" { // its container is gone: any of cove's own images will do
 		for _, img := range rc.images {
 			if img.native() {

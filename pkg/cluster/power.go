@@ -57,21 +57,22 @@ func powered(ctx context.Context, d Deps, name string, o PowerOptions, plan func
 	return Runner{Timeout: timeout, Retain: true, Quiet: true}.Run(ctx, p, rc)
 }
 
-// choose returns the containers of these nodes; of all, where none is named.
+// choose returns the containers of these nodes; of all, where none is named. A node on record without one is gone.
 func (o observed) choose(names []string) ([]engine.Node, error) {
+	all := o.containers()
+	for _, n := range o.gone(o.record) {
+		all = append(all, engine.Node{Name: n.Name, Cluster: o.name, Role: n.Role, State: stateGone})
+	}
 	if len(names) == 0 {
-		return o.containers(), nil
+		return all, nil
 	}
 	var chosen []engine.Node
 	for _, name := range names {
-		n, ok := o.node(fullName(o.name, name))
-		if o.balancer != nil && (name == o.balancer.Name || fullName(o.name, name) == o.balancer.Name) {
-			n, ok = *o.balancer, true
-		}
-		if !ok {
+		i := slices.IndexFunc(all, func(n engine.Node) bool { return n.Name == name || n.Name == fullName(o.name, name) })
+		if i < 0 {
 			return nil, fault.New(fault.NodeNotFound, "cluster %q has no node %q", o.name, name)
 		}
-		chosen = append(chosen, n)
+		chosen = append(chosen, all[i])
 	}
 	return chosen, nil
 }
@@ -104,6 +105,9 @@ func Stop(ctx context.Context, d Deps, name string, o PowerOptions) error {
 func stopContainer(name string) func(context.Context, *Context) error {
 	return func(ctx context.Context, rc *Context) error {
 		n, err := rc.Engine.Node(ctx, name)
+		if fault.Is(err, fault.NodeNotFound) {
+			return event.Skip(whyGone)
+		}
 		if err != nil {
 			return err
 		}
@@ -137,6 +141,9 @@ func freezing(id, title string, do func(engine.Engine, context.Context, string) 
 	return func(was observed, chosen []engine.Node, _ *Context) (Plan, error) {
 		stage := Stage{Name: id}
 		for _, n := range chosen {
+			if n.State == stateGone && len(chosen) > 1 { // the others can all the same
+				continue
+			}
 			if n.State != engine.StateRunning && n.State != engine.StatePaused {
 				return Plan{}, fault.New(fault.ClusterNotRunning, "cannot %s cluster %q: %s is %s", id, was.name, n.Name, n.State).WithHint("start it first with `cove start %s`", was.name)
 			}
@@ -165,9 +172,16 @@ func planStart(was observed, chosen []engine.Node, rc *Context) (Plan, error) {
 			p.Stages = append(p.Stages, Stage{Name: name, Timed: true, Steps: steps})
 		}
 	}
-	steps, starts, names := startAll(was, chosen)
+	lost, err := was.remade(chosen)
+	if err != nil {
+		return Plan{}, err
+	}
+	steps, names := startAll(was, chosen, lost)
+	if len(lost) > 0 || was.balancerLost() {
+		stage("prepare", step{"image", "Get the node image" + imageTitle(rc.Doc), was.imagesAgain(lost)})
+	}
 	stage("keys", step{"keys", "Read the cluster's keys", (&delta{was: was}).loadKeys})
-	stage("certificates", step{"certificates", "Renew the certificates that end soon", renewCertificates(starts)})
+	stage("certificates", step{"certificates", "Renew the certificates that end soon", renewCertificates(names)})
 	stage("start", steps...)
 	if rc.Options.Wait == WaitNone {
 		return p, nil
@@ -195,28 +209,27 @@ func (o observed) allStopped() bool {
 	})
 }
 
-// startAll returns the steps that start these containers, with the names of all and of those that are nodes. A load balancer whose
-// container is gone is made anew with the others.
-func startAll(was observed, chosen []engine.Node) (steps []Step, all, nodes []string) {
+// startAll returns the steps that start these containers, with the names of the nodes among them. Those that are lost get a new one, and
+// so does the load balancer, without which nobody would reach the nodes.
+func startAll(was observed, chosen []engine.Node, lost []v1alpha1.Node) (steps []Step, nodes []string) {
 	for _, n := range chosen {
-		all = append(all, n.Name)
 		if n.Role == engine.RoleLoadBalancer {
-			steps = append(steps, step{"start/" + n.Name, "Start the load balancer", startBalancerAgain})
+			if !was.balancerLost() {
+				steps = append(steps, step{"start/" + n.Name, "Start the load balancer", startBalancerAgain})
+			}
 			continue
 		}
 		nodes = append(nodes, n.Name)
-		do := startContainer(n.Name)
-		for _, recorded := range was.record.nodes() {
-			if recorded.Name == n.Name && n.State == engine.StateCreated {
-				do = replaceContainer(recorded)
-			}
+		do, title := startContainer(n.Name), "Start "+n.Name
+		if i := slices.IndexFunc(lost, func(l v1alpha1.Node) bool { return l.Name == n.Name }); i >= 0 {
+			do, title = replaceContainer(lost[i]), "Make the container of "+n.Name+" again"
 		}
-		steps = append(steps, step{"start/" + n.Name, "Start " + n.Name, do})
+		steps = append(steps, step{"start/" + n.Name, title, do})
 	}
-	if was.record.Balanced && was.balancer == nil && len(chosen) == len(was.containers()) {
-		steps = append(steps, step{"balancer", "Start a new load balancer", replaceBalancer})
+	if was.balancerLost() {
+		steps = append(steps, step{"balancer", "Start a new load balancer", balancerAgain})
 	}
-	return steps, all, nodes
+	return steps, nodes
 }
 
 func dnsSteps(nodes []v1alpha1.Node, names []string) []Step {
@@ -240,11 +253,8 @@ func startBalancerAgain(ctx context.Context, rc *Context) error {
 	if err != nil {
 		return err
 	}
-	switch {
-	case stale && (b.State == engine.StateExited || b.State == engine.StateCreated):
+	if stale && b.State == engine.StateExited {
 		return anotherBalancer(ctx, rc, img)
-	case b.State == engine.StateCreated: // by a run that was cut off: it may lack its configuration
-		return anotherBalancer(ctx, rc, b.Image)
 	}
 	err = wake(ctx, rc.Engine, b.Name)
 	if fault.Is(err, fault.AddressMissing) {
@@ -259,6 +269,18 @@ func startBalancerAgain(ctx context.Context, rc *Context) error {
 			WithHint("free the port, or give the cluster another one: networking.apiServerPort with `cove apply`")
 	}
 	return anotherBalancer(ctx, rc, b.Image)
+}
+
+// balancerAgain makes the load balancer anew, of the control planes' image where they have one of cove's own.
+func balancerAgain(ctx context.Context, rc *Context) error {
+	img, stale, err := staleBalancer(ctx, rc)
+	if err != nil {
+		return err
+	}
+	if !stale {
+		img = rc.balancerImage
+	}
+	return anotherBalancer(ctx, rc, img)
 }
 
 // anotherBalancer makes the load balancer anew, of that image, and records its port, which may be another one.

@@ -61,6 +61,16 @@ func (c created) endpoint(network engine.Network) netip.Addr {
 	return addressesAt(nodeSubnets(*c.Document, network), endpointPlace(c.Balanced))[0]
 }
 
+// server returns the API's address for users by the record; empty where it has none.
+func (c created) server(info engine.Info) string {
+	if c.APIPort == 0 || c.Document == nil {
+		return ""
+	}
+	port := apiPort(c.Document.Cluster.Networking)
+	port.HostPort = c.APIPort
+	return serverURL(info, engine.Node{Ports: []engine.Port{port}})
+}
+
 // nodes returns the nodes that the record has, control planes first.
 func (c created) nodes() []v1alpha1.Node {
 	if c.Document == nil {

@@ -66,10 +66,11 @@ func GetStatus(ctx context.Context, d Deps, name string) (Status, error) {
 		return Status{}, err
 	}
 	var s Status
-	if s.Summary, err = summarize(ctx, d.Engine, info, f); err != nil {
+	var record created
+	if s.Summary, record, err = summarize(ctx, d.Engine, info, f); err != nil {
 		return s, err
 	}
-	addContainers(f, &s)
+	addContainers(f, record, &s)
 	if s.State == Incomplete {
 		s.Problems = append(s.Problems, "the run that made it did not end; `cove delete "+name+"` removes it")
 		return s, nil
@@ -93,18 +94,28 @@ func GetStatus(ctx context.Context, d Deps, name string) (Status, error) {
 }
 
 // addContainers adds what the engine knows of nodes and load balancer.
-func addContainers(f found, s *Status) {
+func addContainers(f found, record created, s *Status) {
 	doc, _ := f.document() // of one that cannot be read, nodes have IPv4 at least
+	s.Problems = append(s.Problems, f.losses(record)...)
 	for _, n := range f.nodes {
 		s.Nodes = append(s.Nodes, containerStatus(doc, n))
-		if n.State != engine.StateRunning {
+		why := f.broken(record, n)
+		switch {
+		case why != "" && record.has(n.Name):
+			s.Problems = append(s.Problems, fmt.Sprintf("node %s: %s: %s", n.Name, why, madeAgain(f.name)))
+		case n.State == engine.StatePaused:
+			s.Problems = append(s.Problems, fmt.Sprintf("the container of node %s is paused: `cove resume %s` lets it go on", n.Name, f.name))
+		case n.State != engine.StateRunning:
 			s.Problems = append(s.Problems, strings.TrimSpace(fmt.Sprintf("the container of node %s is %s (status %d) %s", n.Name, n.State, n.ExitCode, n.Error)))
 		}
 	}
 	if b := f.balancer; b != nil {
 		state := containerStatus(doc, *b)
 		s.Balancer = &state
-		if b.State != engine.StateRunning && s.State != Stopped && s.State != Paused {
+		switch why := f.broken(record, *b); {
+		case why != "" && s.State != Incomplete:
+			s.Problems = append(s.Problems, fmt.Sprintf("the load balancer: %s: %s", why, madeAgain(f.name)))
+		case b.State != engine.StateRunning && s.State != Stopped && s.State != Paused:
 			s.Problems = append(s.Problems, fmt.Sprintf("the load balancer is %s: `cove start %s` starts it", b.State, f.name))
 		}
 	}
