@@ -113,7 +113,10 @@ func differ(was observed, want Want, o ApplyOptions) (*delta, error) {
 	if err != nil {
 		return nil, err
 	}
-	return d, d.again(o.Again)
+	if err := d.again(o.Again); err != nil {
+		return nil, err
+	}
+	return d, fitsHost(was.info, d.touched())
 }
 
 func (o ApplyOptions) drainTimeout() time.Duration {

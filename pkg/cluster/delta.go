@@ -23,6 +23,7 @@ type delta struct {
 	replace []v1alpha1.Node // keeps its volumes and its address, gets a new container
 	revive  []v1alpha1.Node // as well, and does not run now: the API may be waiting for it
 	upgrade []v1alpha1.Node // to another version of Kubernetes, the first control plane first
+	revived []*replacement  // how those are
 	start   []string        // containers that are whole and do not run
 	relabel []relabel
 	// from and to are the versions of Kubernetes of an upgrade; empty where there is none.

@@ -23,6 +23,9 @@ func (d *delta) plan(rc *Context, o ApplyOptions) Plan {
 	if d.address {
 		stage("certificates", step{"certificates", "Name " + d.doc.Cluster.Networking.APIServerAddress + " in the API servers' certificates", extendCertificates})
 	}
+	for _, n := range d.revive {
+		d.revived = append(d.revived, &replacement{d: d, node: n})
+	}
 	stage("start", d.startSteps()...)
 	d.planResume(stage)
 	stage("api", step{"api", "Reach the API server", waitAPI})
@@ -118,13 +121,13 @@ func (d *delta) loadKeys(ctx context.Context, rc *Context) error {
 func (d *delta) startSteps() []Step {
 	var steps []Step
 	if d.balancer {
-		steps = append(steps, step{"balancer", "Start a new load balancer", replaceBalancer})
+		steps = append(steps, undoableStep{step{"balancer", "Start a new load balancer", replaceBalancer}, d.undoBalancer})
 	}
 	for _, name := range d.start {
 		steps = append(steps, step{"start/" + name, "Start " + name, startContainer(name)})
 	}
-	for _, n := range d.revive {
-		steps = append(steps, step{"replace/" + n.Name, "Replace the container of " + n.Name, replaceContainer(n)})
+	for _, r := range d.revived {
+		steps = append(steps, r.step())
 	}
 	return steps
 }
@@ -132,8 +135,8 @@ func (d *delta) startSteps() []Step {
 // planRevived waits for the nodes that did not run, and got another container before the API was asked for.
 func (d *delta) planRevived(stage stageFunc) {
 	var back []Step
-	for _, n := range d.revive {
-		back = append(back, step{"ready/" + n.Name, n.Name + " is back", waitBack([]string{n.Name})})
+	for _, r := range d.revived {
+		back = append(back, r.ready())
 	}
 	stage("ready", back...)
 	d.planDNS(stage, d.revive)
@@ -172,8 +175,9 @@ func (d *delta) planGrowth(stage stageFunc) {
 // planReplacements replaces containers one by one.
 func (d *delta) planReplacements(stage stageFunc) {
 	for _, n := range d.replace {
-		stage("replace", step{"replace/" + n.Name, "Replace the container of " + n.Name, replaceContainer(n)})
-		stage("ready", step{"ready/" + n.Name, n.Name + " is back", waitBack([]string{n.Name})})
+		r := &replacement{d: d, node: n}
+		stage("replace", r.step())
+		stage("ready", r.ready())
 	}
 	d.planDNS(stage, d.replace)
 }

@@ -82,6 +82,9 @@ func checkHost(ctx context.Context, rc *Context) error {
 		return err
 	}
 	rc.info = info
+	if err := fitsHost(info, nodesOf(rc.Doc)); err != nil {
+		return err
+	}
 	if err := clearName(ctx, rc.Deps, rc.Name()); err != nil {
 		return err
 	}

@@ -149,7 +149,11 @@ func undoStage(ctx context.Context, rc *Context, stage Stage) []error {
 			continue
 		}
 		group.Go(func() error {
-			if err := u.Undo(ctx, rc); err != nil {
+			err := u.Undo(ctx, rc)
+			if event.IsSkip(err) {
+				return nil
+			}
+			if err != nil {
 				failed[i] = fmt.Errorf("cannot undo %q: %w", u.Title(), err)
 				return nil
 			}
