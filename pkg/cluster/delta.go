@@ -197,7 +197,7 @@ func (d *delta) node(was, want v1alpha1.Node) {
 		details = d.containerDetails(container, made, want)
 	}
 	switch {
-	case d.to != "" && (want.Image == "" || !there || want.Image != made.Image):
+	case d.to != "" && (want.Image == "" || want.Image != made.Image):
 		d.noteUpgrade(want, details)
 		if there && down && d.was.broken(d.was.record, container) == "" {
 			d.start = append(d.start, want.Name)

@@ -79,6 +79,9 @@ func (d *delta) ensureImages(ctx context.Context, rc *Context) error {
 	if err := ensureNodeImages(ctx, rc, d.touched()); err != nil {
 		return err
 	}
+	if err := d.fitting(rc); err != nil {
+		return err
+	}
 	return ensureBalancerImage(ctx, rc)
 }
 

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/cove-k8s/cove/pkg/addon"
 	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
@@ -29,11 +30,14 @@ func (d *delta) planUpgrade(stage stageFunc, rc *Context, o ApplyOptions) {
 	}
 	to := d.doc.KubernetesVersion
 	alone := len(d.was.record.nodes()) == 1
-	stage("upgrade", step{"upgrade/record", "Record that an upgrade to " + to + " begins", recordUpgrading})
 	for i, n := range d.upgrade {
 		id := func(what string) string { return "upgrade/" + n.Name + "/" + what }
+		d.planOthers(stage, n)
 		if !alone {
-			stage("upgrade", step{id("drain"), "Drain " + n.Name, unlessUpgraded(n, drainNode(n.Name, o))})
+			stage("upgrade", step{id("drain"), "Drain " + n.Name, unlessUpgraded(n, drainToUpgrade(n.Name, o))})
+		}
+		if i == 0 { // not earlier: where its pods do not go, the cluster stays what it was
+			stage("upgrade", step{"upgrade/record", "Record that an upgrade to " + to + " begins", recordUpgrading})
 		}
 		containers := []Step{step{id("container"), "Replace the container of " + n.Name, unlessUpgraded(n, upgradeContainer(n))}}
 		if len(controlPlanes(nodesOf(d.doc))) == 1 && i == 0 && rc.balanced { // there is no API behind it meanwhile
@@ -58,15 +62,18 @@ func (d *delta) planUpgrade(stage stageFunc, rc *Context, o ApplyOptions) {
 	d.planDNS(stage, d.upgrade)
 }
 
-// planResume brings up a control plane that a run which was cut off has left with a new container and no kubelet, or with none that ever
-// ran: where it is the only one, there is no API without it.
+// planResume brings up the control planes that a run which was cut off has left with a new container and no kubelet, or with none that ever
+// ran: etcd may have no majority, and the cluster no API, without them.
 func (d *delta) planResume(stage stageFunc) {
-	if len(d.upgrade) == 0 {
-		return
-	}
-	lead := d.upgrade[0]
-	if container, there := d.was.node(lead.Name); d.was.record.Upgrading != "" || !there || neverRan(container) {
-		stage("resume", step{"resume/" + lead.Name, "Go on with the upgrade of " + lead.Name, resumeLead(lead)})
+	for i, n := range d.upgrade {
+		container, there := d.was.node(n.Name)
+		if n.Role != engine.RoleControlPlane || d.was.record.Upgrading == "" && there && !neverRan(container) {
+			continue
+		}
+		if d.was.record.Upgrading == "" {
+			stage("resume", step{"resume/record", "Record that an upgrade to " + d.to + " begins", recordUpgrading})
+		}
+		stage("resume", step{"resume/" + n.Name, "Go on with the upgrade of " + n.Name, resumeControlPlane(n, i == 0)})
 	}
 }
 
@@ -82,7 +89,7 @@ func applyAgain(a addon.Instance) func(context.Context, *Context) error {
 	}
 }
 
-func resumeLead(n v1alpha1.Node) func(context.Context, *Context) error {
+func resumeControlPlane(n v1alpha1.Node, lead bool) func(context.Context, *Context) error {
 	return func(ctx context.Context, rc *Context) error {
 		c, err := rc.Engine.Node(ctx, n.Name)
 		gone := fault.Is(err, fault.NodeNotFound)
@@ -97,7 +104,7 @@ func resumeLead(n v1alpha1.Node) func(context.Context, *Context) error {
 		if err != nil {
 			return err
 		}
-		return configureUpgraded(n, true)(ctx, rc)
+		return configureUpgraded(n, lead)(ctx, rc)
 	}
 }
 
@@ -140,14 +147,28 @@ func unlessUpgraded(n v1alpha1.Node, do func(context.Context, *Context) error) f
 	}
 }
 
+// uncordonPatience bounds the attempt to let pods onto a node again whose drain failed.
+const uncordonPatience = 10 * time.Second
+
+// drainToUpgrade returns the step that makes a node's pods go. Where they do not, the node takes pods as before.
+func drainToUpgrade(node string, o ApplyOptions) func(context.Context, *Context) error {
+	return func(ctx context.Context, rc *Context) error {
+		err := drainNode(node, o)(ctx, rc)
+		if err == nil || event.IsSkip(err) {
+			return err
+		}
+		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), uncordonPatience)
+		defer cancel()
+		if left := uncordon(limited, rc, node); left != nil {
+			reporter(ctx).Warn("`cove kubectl -- uncordon "+node+"` lets them onto it", "pods are still kept off node %s: %v", node, left)
+		}
+		return err
+	}
+}
+
 // upgradeContainer returns the step that gives a node a container of its new image, with a kubelet that waits.
 func upgradeContainer(n v1alpha1.Node) func(context.Context, *Context) error {
 	return func(ctx context.Context, rc *Context) error {
-		img := rc.images[n.Name]
-		if got := img.facts.KubernetesVersion; got != rc.Doc.KubernetesVersion {
-			return fault.New(fault.ConfigInvalid, "image %s of node %s has Kubernetes %s, and not %s", img.ref, n.Name, orNone(got), rc.Doc.KubernetesVersion).
-				WithHint("leave the image out, or name one of that version")
-		}
 		return swapContainer(ctx, rc, n, func(ctx context.Context) ([]engine.File, error) {
 			files, err := earlyFiles(ctx, rc, n)
 			if err != nil {
@@ -195,8 +216,9 @@ func orNone(s string) string {
 	return s
 }
 
-// configureUpgraded returns the step that lets kubeadm write what the node's new version wants, and starts its kubelet. The
-// lead is the first control plane: it must come up without asking an API server, since it may be the only one.
+// configureUpgraded returns the step that lets kubeadm write what the node's new version wants, and starts its kubelet. Control planes must
+// come up without asking an API server, since there may be none without them: it is their own configuration that kubeadm reads, and not the
+// cluster's.
 func configureUpgraded(n v1alpha1.Node, lead bool) func(context.Context, *Context) error {
 	return func(ctx context.Context, rc *Context) error {
 		_, err := rc.Engine.ReadFile(ctx, n.Name, holdFile)
@@ -204,8 +226,8 @@ func configureUpgraded(n v1alpha1.Node, lead bool) func(context.Context, *Contex
 		if held && err != nil {
 			return fault.Wrap(fault.EngineFailed, err, "cannot look into node %s", n.Name)
 		}
-		if lead { // later steps read it, too
-			if err := putInitConfig(ctx, rc, n); err != nil {
+		if n.Role == engine.RoleControlPlane && (held || lead) { // later steps read the lead's, too
+			if err := putUpgradeConfig(ctx, rc, n, lead); err != nil {
 				return err
 			}
 		}
@@ -216,19 +238,17 @@ func configureUpgraded(n v1alpha1.Node, lead bool) func(context.Context, *Contex
 		if err := waitContainerd(ctx, rc.Engine, []engine.Node{{Name: n.Name}}); err != nil {
 			return err
 		}
-		if n.Role == engine.RoleControlPlane {
-			if err := writeManifests(ctx, rc, n); err != nil {
-				return err
-			}
+		if n.Role != engine.RoleControlPlane {
+			return startUpgraded(ctx, rc, n)
 		}
-		if lead {
-			return upgradePhase(ctx, rc, n.Name, "init", "phase", "kubelet-start", "--config="+kubeadmConf)
+		if err := writeManifests(ctx, rc, n); err != nil {
+			return err
 		}
-		return startUpgraded(ctx, rc, n)
+		return upgradePhase(ctx, rc, n.Name, "init", "phase", "kubelet-start", "--config="+kubeadmConf)
 	}
 }
 
-// startUpgraded gives a node the cluster's settings of kubelets, and starts its kubelet.
+// startUpgraded gives a worker the cluster's settings of kubelets, and starts its kubelet.
 func startUpgraded(ctx context.Context, rc *Context, n v1alpha1.Node) error {
 	patch, err := upgradedPatch(rc, n)
 	if err != nil {
@@ -257,20 +277,27 @@ func upgradePhase(ctx context.Context, rc *Context, node string, args ...string)
 	return fault.Wrap(fault.KubeadmUpgrade, err, "kubeadm could not bring %s to %s", node, rc.Doc.KubernetesVersion)
 }
 
-// putInitConfig gives a control plane the configuration that kubeadm's phases of init read.
-func putInitConfig(ctx context.Context, rc *Context, n v1alpha1.Node) error {
-	if rc.token == "" { // the configuration must have one
+// putUpgradeConfig gives a control plane the configuration that kubeadm's phases of init read: the lead that of an init, as kubeadm keeps it in
+// the cluster, the others one by which they stay registered as by their join.
+func putUpgradeConfig(ctx context.Context, rc *Context, n v1alpha1.Node, lead bool) error {
+	if rc.token == "" { // an init's must have one
 		token, err := kubeadm.NewToken()
 		if err != nil {
 			return fault.Wrap(fault.Internal, err, "cannot make a bootstrap token")
 		}
 		rc.token = token
 	}
-	data, err := kubeadm.InitConfig(kubeadmCluster(rc, rc.Doc.KubernetesVersion, rc.images[n.Name]), kubeadmNode(rc, n))
+	write := kubeadm.FounderConfig
+	if lead {
+		write = kubeadm.InitConfig
+	}
+	data, err := write(kubeadmCluster(rc, rc.Doc.KubernetesVersion, rc.images[n.Name]), kubeadmNode(rc, n))
 	if err != nil {
 		return err
 	}
-	rc.initConfig = data
+	if lead {
+		rc.initConfig = data
+	}
 	return rc.Engine.PutFiles(ctx, n.Name, []engine.File{{Path: kubeadmConf, Mode: 0o600, Data: data}})
 }
 
@@ -278,9 +305,6 @@ const etcdManifest = "/etc/kubernetes/manifests/etcd.yaml"
 
 // writeManifests lets kubeadm write the static pods of a control plane anew. What they say of etcd's members is kept.
 func writeManifests(ctx context.Context, rc *Context, n v1alpha1.Node) error {
-	if err := putInitConfig(ctx, rc, n); err != nil { // also on those that have joined: their manifests are made from the same
-		return err
-	}
 	before, err := rc.Engine.ReadFile(ctx, n.Name, etcdManifest)
 	if err != nil {
 		return fault.Wrap(fault.ClusterIncomplete, err, "control plane %s has no %s", n.Name, etcdManifest)

@@ -25,6 +25,7 @@ func newUpgrade(t *testing.T, doc v1alpha1.Cluster) *setup {
 	for _, v := range []string{oldVersion, clustertest.Version} {
 		clustertest.AddNodeImageOf(s.Engine, "cove-node:"+v, v, true)
 	}
+	clustertest.AddNodeImageOf(s.Engine, "old:latest", "v1.32.4", true)
 	s.deps.EnsureImage = func(ctx context.Context, e engine.Engine, _ *event.Reporter, name, version string) (engine.Image, error) {
 		if name == "" {
 			name = "cove-node:" + version
@@ -84,8 +85,11 @@ func TestUpgrade(t *testing.T) {
 		t.Errorf("etcd's members: %s, %v", data, err)
 	}
 	inOrder(t, s.Calls(), "Drain dev-control-plane", "kubelet start dev-control-plane", "kubeadm init phase upload-config all dev-control-plane",
-		"Cordon dev-control-plane", "Drain dev-control-plane2", "kubeadm upgrade node phase kubelet-config dev-control-plane2", "kubelet start dev-control-plane2",
+		"Cordon dev-control-plane", "Drain dev-control-plane2", "kubeadm init phase control-plane all dev-control-plane2", "kubelet start dev-control-plane2",
 		"Drain dev-control-plane3", "kubelet start dev-control-plane3", "Drain dev-worker", "kubeadm upgrade node phase kubelet-config dev-worker", "kubelet start dev-worker")
+	if slices.Contains(s.Calls(), "kubeadm upgrade node phase kubelet-config dev-control-plane2") {
+		t.Error("a control plane that is held has asked the API")
+	}
 	for _, n := range doc.Nodes() {
 		inOrder(t, s.Calls(), "kubelet start dev-worker", "dns "+n.Name)
 	}
@@ -106,7 +110,7 @@ func inOrder(t *testing.T, calls []string, want ...string) {
 
 // A run is killed at every operation in turn; the same upgrade again comes to its end.
 func TestUpgradeGoesOnFromEveryOperation(t *testing.T) {
-	for _, size := range [][2]int{{1, 0}, {3, 1}} {
+	for _, size := range [][2]int{{1, 0}, {2, 0}, {3, 1}} {
 		t.Run(fmt.Sprintf("%d+%d", size[0], size[1]), func(t *testing.T) {
 			doc := resized(t, document(t, "dev", 0), size[0], size[1])
 			s := newUpgrade(t, doc)

@@ -95,6 +95,10 @@ func applyCoreOf(ctx context.Context, rc *Context, node string, adapt func(*unst
 // upgradedBack returns the step that waits for an upgraded node, and lets pods onto it again, unless somebody else keeps them off.
 func upgradedBack(n v1alpha1.Node) func(context.Context, *Context) error {
 	return func(ctx context.Context, rc *Context) error {
+		rep := reporter(ctx)
+		if err := rc.kube.WaitAPI(ctx, func(s string) { rep.Waiting("%s", s) }); err != nil { // etcd may have been without a majority
+			return fault.Wrap(fault.APITimeout, err, "the API server of cluster %s did not come back", rc.Name())
+		}
 		if err := renewProxy(ctx, rc, n.Name); err != nil {
 			return err
 		}

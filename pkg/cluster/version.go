@@ -1,13 +1,10 @@
 package cluster
 
 import (
-	"slices"
 	"strconv"
 
 	"k8s.io/apimachinery/pkg/util/version"
 
-	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
-	"github.com/cove-k8s/cove/pkg/engine"
 	"github.com/cove-k8s/cove/pkg/fault"
 )
 
@@ -58,29 +55,6 @@ func (d *delta) upgradeEffect() string {
 		return "container replaced; the cluster is away for some seconds"
 	}
 	return "drained, container replaced"
-}
-
-// upgradable refuses an upgrade that would stop in the middle.
-func (d *delta) upgradable() error {
-	if d.to == "" {
-		return nil
-	}
-	for _, n := range nodesOf(d.doc) {
-		upgraded := slices.ContainsFunc(d.upgrade, func(u v1alpha1.Node) bool { return u.Name == n.Name })
-		container, there := d.was.node(n.Name)
-		if !there {
-			continue
-		}
-		if n.Role == engine.RoleControlPlane && !upgraded {
-			return fault.New(fault.ConfigUnsupported, "cannot bring cluster %q to Kubernetes %s: control plane %s keeps its own image %s", d.doc.Name, d.to, n.Name, n.Image).
-				WithHint("take the image out of the document, or give one of %s", d.to)
-		}
-		if upgraded && container.Labels[labelImage] == "" {
-			return fault.New(fault.ConfigUnsupported, "cannot bring cluster %q to Kubernetes %s: the image %s of node %s is not cove's own", d.doc.Name, d.to, container.Image, n.Name).
-				WithHint("make a new cluster of %s", d.to)
-		}
-	}
-	return nil
 }
 
 func tag(v *version.Version) string { return "v" + v.String() }

@@ -90,17 +90,35 @@ func imageProblem(image, full string, role kind.NodeRole, first bool) string {
 	}
 	own, cluster := version.MustParseSemantic(has), version.MustParseSemantic(full)
 	prefix := image + " has Kubernetes " + has + ", but "
-	switch newer := own.Minor() > cluster.Minor(); {
+	switch {
 	case first && has != full:
 		return prefix + "kubernetesVersion is " + full + "; leave one of them out, or make them agree"
 	case role == kind.ControlPlaneRole && own.Minor() != cluster.Minor():
 		return prefix + "the cluster runs " + full + "; all control planes run the same minor version"
-	case newer:
-		return prefix + "the cluster runs " + full + "; a worker's may not be newer"
-	case cluster.Minor()-own.Minor() > maxSkew && !newer:
-		return fmt.Sprintf("%sthe cluster runs %s; a worker's may be up to %d minor versions older", prefix, full, maxSkew)
-	case !atLeast(has, oldestVersion):
+	}
+	if problem := SkewProblem(image, has, full); problem != "" {
+		return problem
+	}
+	if !atLeast(has, oldestVersion) {
 		return image + " has Kubernetes " + has + ", which is too old; cove needs " + oldestVersion + " or later"
+	}
+	return ""
+}
+
+// SkewProblem says why an image that has the version has cannot be a worker's in a cluster of the version full; "" where it can, or where
+// one of the two is no version.
+func SkewProblem(image, has, full string) string {
+	own, errOwn := version.ParseSemantic(has)
+	cluster, errCluster := version.ParseSemantic(full)
+	if errOwn != nil || errCluster != nil {
+		return ""
+	}
+	prefix := image + " has Kubernetes " + has + ", but "
+	switch {
+	case own.Minor() > cluster.Minor():
+		return prefix + "the cluster runs " + full + "; a worker's may not be newer"
+	case cluster.Minor()-own.Minor() > maxSkew:
+		return fmt.Sprintf("%sthe cluster runs %s; a worker's may be up to %d minor versions older", prefix, full, maxSkew)
 	}
 	return ""
 }

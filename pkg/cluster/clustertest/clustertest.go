@@ -54,6 +54,9 @@ type World struct {
 	// Marked are taints that others have given a node; they go with the Node.
 	Marked map[string][]kube.Taint
 
+	// CutOff are the nodes that run and that no other one reaches.
+	CutOff map[string]bool
+
 	mu      sync.Mutex
 	applied []string
 	calls   []string
@@ -178,6 +181,8 @@ func (w *World) kubeadm(node string, cmd engine.Command) error {
 		return w.write(node, etcdManifest, etcdPod(node))
 	case strings.HasPrefix(args, "init phase kubelet-start"):
 		return w.systemctl(node, engine.Command{Args: []string{"systemctl", "start", "kubelet"}})
+	case strings.HasPrefix(args, "upgrade node phase ") && !w.quorate(context.Background(), node): // it asks the API
+		return &engine.ExitError{Code: 1, Output: "error execution phase kubelet-config: failed to get config map"}
 	case strings.HasPrefix(args, "init phase "), strings.HasPrefix(args, "upgrade node phase "):
 		w.log("kubeadm " + strings.Join(cmd.Args[1:min(5, len(cmd.Args))], " ") + " " + node)
 		return nil

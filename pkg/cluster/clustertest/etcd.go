@@ -20,6 +20,9 @@ func (w *World) etcd(node string, cmd engine.Command) error {
 	if _, err := w.Engine.ReadFile(ctx, node, "/var/lib/etcd/member"); err != nil {
 		return nil //nolint:nilerr // no etcd, nothing listed
 	}
+	if w.held(ctx, node) { // it is the kubelet that starts etcd
+		return nil
+	}
 	switch {
 	case strings.HasPrefix(args, "containers list"):
 		fmt.Fprintln(cmd.Stdout, "etcd-old\netcd-of-"+node)
@@ -33,10 +36,37 @@ func (w *World) etcd(node string, cmd engine.Command) error {
 			return err
 		}
 		return json.NewEncoder(cmd.Stdout).Encode(map[string]any{"members": members})
+	case strings.HasSuffix(args, "endpoint health"):
+		if w.CutOff[node] || !w.quorate(ctx, node) {
+			fmt.Fprintln(cmd.Stderr, "https://localhost:2379 is unhealthy: failed to commit proposal: context deadline exceeded")
+			return &engine.ExitError{Code: 1}
+		}
+		return nil
 	case strings.Contains(args, "member remove "):
 		return w.removeMember(ctx, node, args[strings.LastIndex(args, " ")+1:])
 	}
 	return &engine.ExitError{Code: 1}
+}
+
+// held reports whether the kubelet of the node waits, and with it all that the kubelet runs.
+func (w *World) held(ctx context.Context, node string) bool {
+	_, err := w.Engine.ReadFile(ctx, node, holdFile)
+	return err == nil
+}
+
+// quorate reports whether the majority of the members of etcd in the node's cluster is up and reaches the others.
+func (w *World) quorate(ctx context.Context, node string) bool {
+	members, err := w.etcdMembers(ctx, node)
+	if err != nil {
+		return false
+	}
+	up := 0
+	for _, m := range members {
+		if n, err := w.Engine.Node(ctx, m.Name); err == nil && n.State == engine.StateRunning && !w.held(ctx, m.Name) && !w.CutOff[m.Name] {
+			up++
+		}
+	}
+	return len(members) == 0 || up > len(members)/2
 }
 
 type member struct {

@@ -119,18 +119,18 @@ func (a *fakeAPI) WaitAPI(ctx context.Context, report func(string)) error {
 	return a.wait(ctx, "WaitAPI")
 }
 
-// servesAPI fails where no control plane of any cluster runs.
+// servesAPI fails where no control plane of any cluster runs, or etcd of those that do has no majority.
 func (w *World) servesAPI(ctx context.Context) error {
 	nodes, err := w.Engine.Nodes(ctx, engine.Selector{Role: engine.RoleControlPlane})
 	if err != nil {
 		return err
 	}
 	for _, n := range nodes {
-		if n.State == engine.StateRunning {
+		if n.State == engine.StateRunning && !w.held(ctx, n.Name) && w.quorate(ctx, n.Name) {
 			return nil
 		}
 	}
-	return fault.New(fault.NotReady, "no control plane runs")
+	return fault.New(fault.NotReady, "no control plane serves the API")
 }
 
 func (a *fakeAPI) Apply(ctx context.Context, objs []*unstructured.Unstructured) ([]*unstructured.Unstructured, error) {
@@ -351,7 +351,7 @@ func (a *fakeAPI) Nodes(ctx context.Context) ([]kube.NodeInfo, error) {
 	var nodes []kube.NodeInfo
 	for _, n := range all {
 		if n.Cluster == name && name != "" && n.Role != engine.RoleLoadBalancer {
-			running := n.State == engine.StateRunning
+			running := n.State == engine.StateRunning && !a.world.held(ctx, n.Name) && !a.world.CutOff[n.Name]
 			info := kube.NodeInfo{Name: n.Name, KubeletVersion: Version, IP: n.IP.String(), Ready: running, PodCIDR: a.ahead(n.Name)}
 			if !running {
 				info.Reason = "NodeStatusUnknown: Kubelet stopped posting node status."
