@@ -62,18 +62,29 @@ func earlyFiles(ctx context.Context, rc *Context, n v1alpha1.Node) ([]engine.Fil
 		return nil, err
 	}
 	files = append(files, trusted...)
-	if merges, operations := rc.Doc.Cluster.ContainerdConfigPatches, rc.Doc.Cluster.ContainerdConfigPatchesJSON6902; len(merges)+len(operations) > 0 {
-		base, err := rc.Engine.ReadFile(ctx, n.Name, containerdToml)
-		if err != nil {
-			return nil, fault.Wrap(fault.ImageBroken, err, "cannot read %s of image %s", containerdToml, rc.images[n.Name].ref)
-		}
-		merged, err := patchTOML(base, merges, operations)
-		if err != nil {
-			return nil, fault.Wrap(fault.ConfigInvalid, err, "cannot patch %s", containerdToml)
-		}
-		files = append(files, engine.File{Path: containerdToml, Mode: 0o644, Data: merged})
+	runtime, err := runtimeFiles(ctx, rc, n)
+	return append(files, runtime...), err
+}
+
+// runtimeFiles are the configuration of containerd where it must be another one than the image's own.
+func runtimeFiles(ctx context.Context, rc *Context, n v1alpha1.Node) ([]engine.File, error) {
+	merges, operations := rc.Doc.Cluster.ContainerdConfigPatches, rc.Doc.Cluster.ContainerdConfigPatchesJSON6902
+	if len(merges)+len(operations) == 0 && (rc.images[n.Name].native() || len(rc.Doc.Registries.Mirrors) == 0) {
+		return nil, nil
 	}
-	return files, nil
+	base, err := rc.Engine.ReadFile(ctx, n.Name, containerdToml)
+	if err != nil {
+		return nil, fault.Wrap(fault.ImageBroken, err, "cannot read %s of image %s", containerdToml, rc.images[n.Name].ref)
+	}
+	merged, err := patchTOML(base, merges, operations)
+	if err != nil {
+		return nil, fault.Wrap(fault.ConfigInvalid, err, "cannot patch %s", containerdToml)
+	}
+	merged, files, err := splitRegistries(merged, rc.Doc.Registries)
+	if err != nil {
+		return nil, fault.Wrap(fault.ConfigInvalid, err, "cannot patch %s", containerdToml)
+	}
+	return append(files, engine.File{Path: containerdToml, Mode: 0o644, Data: merged}), nil
 }
 
 // endpointURL is where the nodes find the API.

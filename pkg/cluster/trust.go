@@ -74,38 +74,60 @@ func mirrorFiles(r v1alpha1.Registries) ([]engine.File, error) {
 	for _, registry := range slices.Sorted(maps.Keys(r.Mirrors)) {
 		m := r.Mirrors[registry]
 		dir := hostsDir + mirrorDir(registry)
-		type host struct {
-			Capabilities []string `toml:"capabilities"`
-			SkipVerify   bool     `toml:"skip_verify,omitempty"`
-			CA           string   `toml:"ca,omitempty"`
-			OverridePath bool     `toml:"override_path,omitempty"`
-		}
-		var out bytes.Buffer
-		if registry != "*" {
-			fmt.Fprintf(&out, "server = %q\n", registryServer(registry))
-		}
+		var hosts []registryHost
 		for _, endpoint := range m.Endpoints {
-			u, err := url.Parse(endpoint)
-			if err != nil {
-				return nil, fault.Wrap(fault.ConfigInvalid, err, "cannot use the mirror of %s", registry)
-			}
-			h := host{Capabilities: []string{"pull", "resolve"}, SkipVerify: m.SkipVerify, OverridePath: strings.Trim(u.Path, "/") != ""}
+			h := registryHost{url: endpoint, SkipVerify: m.SkipVerify}
 			if m.CertificateAuthority != "" {
 				h.CA = path.Join(dir, "ca.crt")
 			}
-			// One table at a time: containerd asks them in the order of the file, and a map has none.
-			part, err := toml.Marshal(map[string]any{"host": map[string]host{endpoint: h}})
-			if err != nil {
-				return nil, fault.Wrap(fault.Internal, err, "cannot write the mirror of %s", registry)
-			}
-			out.Write(bytes.TrimPrefix(part, []byte("[host]\n")))
+			hosts = append(hosts, h)
 		}
-		files = append(files, engine.File{Path: dir + "/hosts.toml", Data: out.Bytes()})
+		data, err := hostsFile(registry, registryHost{}, hosts)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, engine.File{Path: dir + "/hosts.toml", Data: data})
 		if m.CertificateAuthority != "" {
 			files = append(files, engine.File{Path: dir + "/ca.crt", Data: []byte(m.CertificateAuthority)})
 		}
 	}
 	return files, nil
+}
+
+// registryHost is one that containerd asks for the images of a registry.
+type registryHost struct {
+	url          string
+	Capabilities []string `toml:"capabilities,omitempty"`
+	SkipVerify   bool     `toml:"skip_verify,omitempty"`
+	CA           string   `toml:"ca,omitempty"`
+	OverridePath bool     `toml:"override_path,omitempty"`
+}
+
+// hostsFile is containerd's hosts.toml of a registry: how it is asked itself, and who is asked before it.
+func hostsFile(registry string, itself registryHost, hosts []registryHost) ([]byte, error) {
+	var out bytes.Buffer
+	if registry != "*" {
+		fmt.Fprintf(&out, "server = %q\n", registryServer(registry))
+		part, err := toml.Marshal(itself)
+		if err != nil {
+			return nil, fault.Wrap(fault.Internal, err, "cannot write how registry %s is asked", registry)
+		}
+		out.Write(part)
+	}
+	for _, h := range hosts {
+		u, err := url.Parse(h.url)
+		if err != nil {
+			return nil, fault.Wrap(fault.ConfigInvalid, err, "cannot use the mirror of %s", registry)
+		}
+		h.Capabilities, h.OverridePath = []string{"pull", "resolve"}, strings.Trim(u.Path, "/") != ""
+		// One table at a time: containerd asks them in the order of the file, and a map has none.
+		part, err := toml.Marshal(map[string]any{"host": map[string]registryHost{h.url: h}})
+		if err != nil {
+			return nil, fault.Wrap(fault.Internal, err, "cannot write the mirror of %s", registry)
+		}
+		out.Write(bytes.TrimPrefix(part, []byte("[host]\n")))
+	}
+	return out.Bytes(), nil
 }
 
 // mirrorDir is containerd's name of a registry's folder.
@@ -121,5 +143,5 @@ func registryServer(registry string) string {
 	if registry == "docker.io" {
 		return "https://registry-1.docker.io"
 	}
-	return "https://" + registry
+	return scheme(registry) + "://" + registry
 }
