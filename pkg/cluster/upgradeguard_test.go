@@ -103,7 +103,7 @@ func TestUpgradeRefusedUntouched(t *testing.T) {
 			}
 			before := s.ids(t)
 			o := s.applyOptions()
-			o.Timeout, o.DrainTimeout = 2*time.Second, time.Millisecond
+			o.Timeout, o.DrainTimeout = 5*time.Second, time.Millisecond
 			_, _, err := cluster.Apply(t.Context(), s.run(), "dev", func(*v1alpha1.Cluster) (v1alpha1.Cluster, error) { return of(clustertest.Version, tt.want), nil }, o)
 			if !fault.Is(err, tt.code) || !strings.Contains(err.Error(), tt.says) || !strings.Contains(fault.ReportOf(err).Hint, tt.hint) {
 				t.Errorf("got %v, hint %s", err, fault.ReportOf(err).Hint)
