@@ -47,7 +47,7 @@ func saveEvidence(ctx context.Context, rc *Context, cause error) (string, error)
 		return "", err
 	}
 	problem := errors.Join(gather(ctx, rc.Engine, rc.engineInfo(), f, rc.kube, dir), writeJSON(filepath.Join(dir, "error.json"), fault.ReportOf(cause)))
-	return dir, noteProblems(dir, problem)
+	return dir, errors.Join(noteProblems(dir, problem), redactTree(dir))
 }
 
 // noteProblems names in a file what could not be had; the rest is as good as before.
@@ -80,7 +80,7 @@ func Export(ctx context.Context, d Deps, name, dir string) error {
 		client, problem = d.Connect(a.Options())
 	}
 	problem = errors.Join(problem, gather(ctx, d.Engine, info, f, client, dir), copyRuns(d.StateDir, f, dir))
-	return noteProblems(dir, problem)
+	return errors.Join(noteProblems(dir, problem), redactTree(dir))
 }
 
 // gather writes what there is to know into dir, each part for itself: one that fails does not keep the others away.
