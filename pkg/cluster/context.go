@@ -81,12 +81,13 @@ type Context struct {
 	mu   sync.Mutex // guards info
 	info engine.Info
 
-	images        map[string]nodeImage // by node name
-	first         string               // the control plane that the cluster is bootstrapped on
-	founders      []string             // the nodes that a new cluster starts with, and that do not join it; the first is not named
-	places        map[string]place     // of all nodes, by name
-	publisher     string               // the node that publishes the API where there is no load balancer
-	balanced      bool                 // a load balancer stands before the API
+	images        map[string]nodeImage     // by node name
+	first         string                   // the control plane that the cluster is bootstrapped on
+	founders      []string                 // the nodes that a new cluster starts with, and that do not join it; the first is not named
+	places        map[string]place         // of all nodes, by name
+	ports         map[string][]engine.Port // what the nodes' containers published when the run began
+	publisher     string                   // the node that publishes the API where there is no load balancer
+	balanced      bool                     // a load balancer stands before the API
 	balancerImage string
 	network       engine.Network
 	ca            *pki.CA

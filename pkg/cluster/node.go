@@ -61,6 +61,9 @@ func (s startNode) createAndStart(ctx context.Context, rc *Context, files func(c
 	if err != nil {
 		return err
 	}
+	if err := choosePorts(ctx, rc, s.node, spec.Ports[len(spec.Ports)-len(s.node.ExtraPortMappings):]); err != nil {
+		return err
+	}
 	auto := !rc.balanced && s.node.Name == rc.first && rc.Doc.Cluster.Networking.APIServerPort == 0
 	return startPublished(ctx, rc, spec, auto, files)
 }
@@ -162,6 +165,9 @@ func nodeSpec(rc *Context, n v1alpha1.Node) (engine.NodeSpec, error) {
 	}
 	if net.DNSSearch != nil {
 		spec.DNSSearch = *net.DNSSearch
+		if len(spec.DNSSearch) == 0 { // an empty list would leave it to the engine, which takes the host's
+			spec.DNSSearch = []string{"."}
+		}
 	}
 	if n.Name == rc.first && !rc.balanced {
 		spec.Ports = append(spec.Ports, apiPort(net))
@@ -208,7 +214,36 @@ func (rc *Context) nodeEnv(n v1alpha1.Node) map[string]string {
 	return env
 }
 
-// hostPort reads kind's convention: 0 and -1 leave the choice to the engine.
+// choosePorts chooses the host's ports of those mappings that leave it to cove, by kind's convention 0: one that is free when the node is
+// first made, and that it keeps. With -1 the engine chooses one at every start.
+func choosePorts(ctx context.Context, rc *Context, n v1alpha1.Node, ports []engine.Port) error {
+	for i, p := range n.ExtraPortMappings {
+		if p.HostPort != 0 {
+			continue
+		}
+		ports[i].HostPort = keptPort(rc.ports[n.Name], ports[i])
+		if ports[i].HostPort != 0 {
+			continue
+		}
+		var err error
+		if ports[i].HostPort, err = freePort(ctx, rc.engineInfo(), p.ListenAddress); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keptPort returns the port of the host by which the node's old container published the same port; 0 where it did not.
+func keptPort(old []engine.Port, p engine.Port) uint16 {
+	for _, o := range old {
+		if o.ContainerPort == p.ContainerPort && o.Protocol == p.Protocol && (o.HostIP == p.HostIP || p.HostIP == "") {
+			return o.HostPort
+		}
+	}
+	return 0
+}
+
+// hostPort returns the port that is asked for; 0 where another one chooses.
 func hostPort(p int32) uint16 {
 	if p <= 0 {
 		return 0

@@ -99,11 +99,12 @@ func (o observed) whole(node string) bool { return o.kept[node] >= len(volumes(n
 // context makes what the steps of a change share.
 func (o observed) context(d Deps, doc v1alpha1.Cluster) *Context {
 	rc := &Context{
-		Deps: d, Doc: doc, images: map[string]nodeImage{}, info: o.info, places: maps.Clone(o.places), balanced: o.record.Balanced,
+		Deps: d, Doc: doc, images: map[string]nodeImage{}, ports: map[string][]engine.Port{}, info: o.info, places: maps.Clone(o.places), balanced: o.record.Balanced,
 		network: o.network, record: o.record, apiUp: make(chan struct{}), initOK: make(chan struct{}), progress: map[string]*addonProgress{},
 	}
 	close(rc.initOK)            // long ago
 	for _, n := range o.nodes { // a container has its image's labels
+		rc.ports[n.Name] = n.Ports
 		if img, err := newNodeImage(n.Image, engine.Image{Labels: n.Labels}); err == nil {
 			rc.images[n.Name] = img
 		}

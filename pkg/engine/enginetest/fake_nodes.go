@@ -84,8 +84,21 @@ func (s *state) createNode(spec engine.NodeSpec) (*node, error) {
 		hosts += spec.Hosts[name].String() + "\t" + name + "\n"
 	}
 	n.Files["/etc/hosts"], n.Files["/etc/hostname"] = file{Data: []byte(hosts)}, file{Data: []byte(spec.Name + "\n")}
+	n.Files["/etc/resolv.conf"] = file{Data: []byte(resolvConf(spec.DNSSearch))}
 	s.Nodes[spec.Name] = n
 	return n, nil
+}
+
+// resolvConf is as Docker writes it: where no search domains are asked for they are those of the engine's host, and "." asks for none.
+func resolvConf(search []string) string {
+	text := "nameserver 127.0.0.11\n"
+	switch {
+	case len(search) == 0:
+		text += "search host.example\n"
+	case !slices.Equal(search, []string{"."}):
+		text += "search " + strings.Join(search, " ") + "\n"
+	}
+	return text
 }
 
 // public is a copy of what is known of the node.
