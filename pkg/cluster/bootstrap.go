@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -57,8 +58,40 @@ func initControlPlane(n v1alpha1.Node) func(context.Context, *Context) error {
 			return fault.Wrap(fault.KubeadmInit, err, "kubeadm could not start the control plane on %s", n.Name)
 		}
 		close(rc.initOK)
+		return labelByAPI(ctx, rc, n)
+	}
+}
+
+// labelByAPI gives a node those of its labels that a kubelet may not give its own node. Where cove makes the Node object they are in it;
+// elsewhere the kubelet makes it.
+func labelByAPI(ctx context.Context, rc *Context, n v1alpha1.Node) error {
+	labels := map[string]*string{}
+	for key, value := range n.Labels {
+		if !kubeadm.IsKubeletLabel(key) {
+			labels[key] = &value
+		}
+	}
+	if len(labels) == 0 {
 		return nil
 	}
+	if err := await(ctx, rc.apiUp); err != nil {
+		return err
+	}
+	rep := reporter(ctx)
+	err := wait.Until(ctx, runtimePoll, func(s string) { rep.Waiting("%s", s) }, wait.Condition{
+		Name: "node " + n.Name,
+		Check: func(ctx context.Context) (bool, string, error) {
+			nodes, err := rc.kube.Nodes(ctx)
+			if err != nil {
+				return false, err.Error(), nil // it may pass
+			}
+			return slices.ContainsFunc(nodes, func(i kube.NodeInfo) bool { return i.Name == n.Name }), "it is not registered", nil
+		},
+	})
+	if err != nil {
+		return err
+	}
+	return rc.kube.SetNode(ctx, n.Name, labels, nil, nil)
 }
 
 // joinNode returns the step that brings a node to a cluster that another one begins: by kubeadm join once the first control plane has all that a join reads. Control planes join
@@ -66,7 +99,10 @@ func initControlPlane(n v1alpha1.Node) func(context.Context, *Context) error {
 func joinNode(n v1alpha1.Node) func(context.Context, *Context) error {
 	return func(ctx context.Context, rc *Context) error {
 		if rc.founds(n.Name) {
-			return startFounder(ctx, rc, n)
+			if err := startFounder(ctx, rc, n); err != nil {
+				return err
+			}
+			return labelByAPI(ctx, rc, n)
 		}
 		reporter(ctx).Waiting("the control plane")
 		if err := await(ctx, rc.apiUp); err != nil {
@@ -83,7 +119,10 @@ func joinNode(n v1alpha1.Node) func(context.Context, *Context) error {
 		if err != nil {
 			return fault.Wrap(fault.KubeadmJoin, err, "kubeadm could not join %s", n.Name)
 		}
-		return wakeKubelet(ctx, rc, n)
+		if err := wakeKubelet(ctx, rc, n); err != nil {
+			return err
+		}
+		return labelByAPI(ctx, rc, n)
 	}
 }
 

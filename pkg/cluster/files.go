@@ -167,24 +167,38 @@ func kubeletPatch(c kubeadm.Cluster, n kubeadm.Node) ([]engine.File, error) {
 
 // kubeadmNode gathers what kubeadm must know of one node.
 func kubeadmNode(rc *Context, n v1alpha1.Node) kubeadm.Node {
+	k := plannedNode(rc, n)
+	k.IPs = rc.nodeIPs(n.Name)
+	return k
+}
+
+// plannedNode is kubeadmNode with an address that stands for the node's.
+func plannedNode(rc *Context, n v1alpha1.Node) kubeadm.Node {
 	doc := rc.Doc.Nodes()
 	return kubeadm.Node{
-		Name: n.Name, Role: n.Role, IPs: rc.nodeIPs(n.Name), Labels: n.Labels, Taints: taintsOf(n, len(doc)-len(controlPlanes(doc))),
+		Name: n.Name, Role: n.Role, IPs: []netip.Addr{netip.IPv4Unspecified()}, Labels: n.Labels, Taints: taintsOf(n, len(doc)-len(controlPlanes(doc))),
 		Patches: n.KubeadmConfigPatches, JSON6902Patches: n.KubeadmConfigPatchesJSON6902,
 	}
 }
 
 // kubeadmCluster gathers what kubeadm must know of the whole cluster.
 func kubeadmCluster(rc *Context, version string, img nodeImage) kubeadm.Cluster {
+	c := plannedCluster(rc, version, img)
+	c.CertSANs, c.Founders = apiSANs(rc), rc.etcdFounders()
+	return c
+}
+
+// plannedCluster is kubeadmCluster without addresses, which are known when there is a network.
+func plannedCluster(rc *Context, version string, img nodeImage) kubeadm.Cluster {
 	net := rc.Doc.Cluster.Networking
 	c := kubeadm.Cluster{
-		Name: rc.Name(), KubernetesVersion: version, Endpoint: endpointName(rc.Name()), CertSANs: apiSANs(rc),
+		Name: rc.Name(), KubernetesVersion: version, Endpoint: endpointName(rc.Name()), CertSANs: []string{endpointName(rc.Name())},
 		PodSubnet: net.PodSubnet, ServiceSubnet: net.ServiceSubnet, KubeProxyMode: kubeProxyMode(rc.Doc),
 		FeatureGates: rc.Doc.Cluster.FeatureGates, RuntimeConfig: rc.Doc.Cluster.RuntimeConfig,
 		EtcdTag: img.facts.EtcdTag, CoreDNSTag: img.facts.CoreDNSTag, Token: rc.token,
 		CgroupVersion: rc.engineInfo().CgroupVersion, Restricted: rc.engineInfo().Restricted || rc.engineInfo().Rootless,
 		CgroupDriver: kubeadm.DriverSystemd, SingleControlPlane: len(controlPlanes(rc.Doc.Nodes())) == 1,
-		Workers: len(rc.Doc.Nodes()) - len(controlPlanes(rc.Doc.Nodes())), Founders: rc.etcdFounders(),
+		Workers: len(rc.Doc.Nodes()) - len(controlPlanes(rc.Doc.Nodes())),
 		Patches: rc.Doc.Cluster.KubeadmConfigPatches, JSON6902Patches: rc.Doc.Cluster.KubeadmConfigPatchesJSON6902,
 	}
 	if img.native() {

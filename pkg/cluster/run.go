@@ -127,6 +127,9 @@ func ensureImages(ctx context.Context, rc *Context) error {
 		return err
 	}
 	rc.founders = chooseFounders(rc)
+	if err := checkConfigs(ctx, rc, nodesOf(rc.Doc)); err != nil {
+		return err
+	}
 	return chooseBalancer(ctx, rc)
 }
 

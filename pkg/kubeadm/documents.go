@@ -85,8 +85,10 @@ func registrationOf(n Node) object {
 		ips[i] = ip.String()
 	}
 	args := []any{arg("node-ip", strings.Join(ips, ","))}
-	if len(n.Labels) > 0 {
-		args = append(args, arg("node-labels", joined(n.Labels)))
+	own := maps.Clone(n.Labels)
+	maps.DeleteFunc(own, func(key, _ string) bool { return !IsKubeletLabel(key) })
+	if len(own) > 0 {
+		args = append(args, arg("node-labels", joined(own)))
 	}
 	args = append(args, arg("housekeeping-interval", housekeeping))
 	r := object{"criSocket": criSocket, "name": n.Name, "kubeletExtraArgs": args}

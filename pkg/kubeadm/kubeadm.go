@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/util/version"
 	"sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
@@ -81,7 +82,7 @@ type Node struct {
 	Name            string
 	Role            string            // "control-plane" or "worker"
 	IPs             []netip.Addr      // one, or in a cluster of both families one of each, the main family's first
-	Labels          map[string]string // those that IsKubeletLabel refuses are refused here
+	Labels          map[string]string // those that IsKubeletLabel refuses are the API's to set
 	Taints          []Taint           // nil: kubeadm's own choice, or none on a control plane that stands alone
 	Patches         []string          // applied after the cluster's
 	JSON6902Patches []v1alpha4.PatchJSON6902
@@ -89,7 +90,7 @@ type Node struct {
 
 // InitConfig returns the configuration for `kubeadm init` on n, as YAML documents. Its skipPhases are complete: the
 // command needs no --skip-phases. Errors are ConfigUnsupported (a version before OldestVersion) or ConfigInvalid (a
-// patch or a label, named).
+// patch, named).
 func InitConfig(c Cluster, n Node) ([]byte, error) {
 	docs, err := clusterDocuments(c, n)
 	if err != nil {
@@ -211,13 +212,27 @@ func check(c Cluster, n Node) error {
 	if len(n.IPs) == 0 || slices.Contains(n.IPs, netip.Addr{}) {
 		return fault.New(fault.Internal, "node %s has no address", n.Name)
 	}
-	for _, key := range sortedKeys(n.Labels) {
-		if !IsKubeletLabel(key) {
-			return fault.New(fault.ConfigInvalid, "node %s: labels: a kubelet may not give its node the label %s", n.Name, key).
-				WithHint("use a name outside of kubernetes.io and k8s.io, or one that begins with node.kubernetes.io/")
+	return nil
+}
+
+// NodeMasks returns the sizes of the nodes' shares of the pod subnets that patches want, by the arguments' names, in a configuration that
+// InitConfig returned.
+func NodeMasks(initConfig []byte) (map[string]string, error) {
+	masks := map[string]string{}
+	for _, raw := range bytes.Split(initConfig, []byte(separator)) {
+		var doc struct {
+			ControllerManager struct{ ExtraArgs []extraArg }
+		}
+		if err := yaml.Unmarshal(raw, &doc); err != nil {
+			return nil, fault.Wrap(fault.ConfigInvalid, err, "kubeadmConfigPatches: controllerManager.extraArgs")
+		}
+		for _, a := range doc.ControllerManager.ExtraArgs {
+			if strings.HasPrefix(a.Name, "node-cidr-mask-size") {
+				masks[a.Name] = a.Value
+			}
 		}
 	}
-	return nil
+	return masks, nil
 }
 
 // atLeast reports whether the cluster's version, which check has read, is v or later.

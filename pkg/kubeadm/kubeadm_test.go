@@ -1,6 +1,7 @@
 package kubeadm
 
 import (
+	"bytes"
 	"flag"
 	"net/netip"
 	"os"
@@ -211,15 +212,11 @@ func TestRefused(t *testing.T) {
 		"old":          {func(c *Cluster, _ *Node) { c.KubernetesVersion = "v1.30.9" }, fault.ConfigUnsupported, "needs v1.31.0"},
 		"pre-release":  {func(c *Cluster, _ *Node) { c.KubernetesVersion = "v1.31.0-rc.1" }, fault.ConfigUnsupported, "v1.31.0-rc.1"},
 		"no version":   {func(c *Cluster, _ *Node) { c.KubernetesVersion = "latest" }, fault.ConfigInvalid, `"latest"`},
-		"label":        {func(_ *Cluster, n *Node) { n.Labels = map[string]string{"node-role.kubernetes.io/x": ""} }, fault.ConfigInvalid, "node-role.kubernetes.io/x"},
 		"address":      {func(_ *Cluster, n *Node) { n.IPs = nil }, fault.Internal, "no address"},
 		"half address": {func(_ *Cluster, n *Node) { n.IPs = append(n.IPs, netip.Addr{}) }, fault.Internal, "no address"},
 		"not YAML":     {func(c *Cluster, _ *Node) { c.Patches = []string{"kind: KubeletConfiguration", ": :"} }, fault.ConfigInvalid, "kubeadmConfigPatches[1]"},
 		"no kind":      {func(c *Cluster, _ *Node) { c.Patches = []string{"maxPods: 1"} }, fault.ConfigInvalid, "kubeadmConfigPatches[0]: kind is missing"},
 		"unknown kind": {func(_ *Cluster, n *Node) { n.Patches = []string{"kind: Kubelet"} }, fault.ConfigInvalid, `kubeadmConfigPatches[0]: kind "Kubelet"`},
-		"old apiVersion": {func(c *Cluster, _ *Node) {
-			c.Patches = []string{"kind: ClusterConfiguration\napiVersion: kubeadm.k8s.io/v1beta2"}
-		}, fault.ConfigInvalid, "v1beta2"},
 		"argument": {func(c *Cluster, _ *Node) {
 			c.Patches = []string{"kind: ClusterConfiguration\napiServer: {extraArgs: [{value: x}]}"}
 		}, fault.ConfigInvalid, "apiServer.extraArgs: an argument has no name"},
@@ -229,9 +226,11 @@ func TestRefused(t *testing.T) {
 		"JSON 6902 path": {func(c *Cluster, _ *Node) {
 			c.JSON6902Patches = []v1alpha4.PatchJSON6902{{Kind: "ClusterConfiguration", Patch: `[{"op": "remove", "path": "/nothing"}]`}}
 		}, fault.ConfigInvalid, "kubeadmConfigPatchesJSON6902[0]: cannot patch ClusterConfiguration"},
-		"JSON 6902 version": {func(_ *Cluster, n *Node) {
-			n.JSON6902Patches = []v1alpha4.PatchJSON6902{{Group: "kubeadm.k8s.io", Version: "v9", Kind: "ClusterConfiguration", Patch: `[]`}}
-		}, fault.ConfigInvalid, "node app-control-plane: kubeadmConfigPatchesJSON6902[0]"},
+		"JSON 6902 of v1beta3": {func(_ *Cluster, n *Node) { // where arguments were no list
+			n.JSON6902Patches = []v1alpha4.PatchJSON6902{{
+				Group: "kubeadm.k8s.io", Version: "v1beta3", Kind: "ClusterConfiguration", Patch: `[{"op": "add", "path": "/controllerManager/extraArgs/v", "value": "5"}]`,
+			}}
+		}, fault.ConfigInvalid, "node app-control-plane: kubeadmConfigPatchesJSON6902[0]: cannot patch ClusterConfiguration"},
 		"skipPhases": {func(c *Cluster, _ *Node) { c.Patches = []string{"kind: InitConfiguration\nskipPhases: x"} }, fault.ConfigInvalid, "skipPhases"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -277,6 +276,52 @@ func TestAddons(t *testing.T) {
 				t.Errorf("got %v, %v; want %v", got, err, tt.want)
 			}
 		})
+	}
+}
+
+// A patch for another version of a document is for another cluster: kind leaves it out.
+func TestOtherVersionsAreLeftOut(t *testing.T) {
+	c := one()
+	n := controlPlane(c)
+	want, err := InitConfig(c, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Patches = []string{"kind: ClusterConfiguration\napiVersion: kubeadm.k8s.io/v1beta2\nclusterName: other"}
+	n.JSON6902Patches = []v1alpha4.PatchJSON6902{{
+		Group: "kubeadm.k8s.io", Version: "v9", Kind: "ClusterConfiguration", Patch: `[{"op": "remove", "path": "/nothing"}]`,
+	}}
+	got, err := InitConfig(c, n)
+	if err != nil || !bytes.Equal(got, want) {
+		t.Errorf("got %s, %v", got, err)
+	}
+}
+
+// The kubelet would end at once over a label that it may not give its node; the Node object that is made ahead of it has them all.
+func TestLabelsThatAreNotTheKubelets(t *testing.T) {
+	c := one()
+	n := controlPlane(c)
+	n.Labels = map[string]string{"node-role.kubernetes.io/x": "", "tier": "a"}
+	got, err := InitConfig(c, n)
+	if err != nil || bytes.Contains(got, []byte("node-role")) || !bytes.Contains(got, []byte("tier=a")) {
+		t.Errorf("got %s, %v", got, err)
+	}
+	labels, _, err := InitRegistration(c, n)
+	if _, has := labels["node-role.kubernetes.io/x"]; err != nil || !has || labels["tier"] != "a" {
+		t.Errorf("got %v, %v", labels, err)
+	}
+}
+
+func TestNodeMasks(t *testing.T) {
+	c := one()
+	c.Patches = []string{"kind: ClusterConfiguration\ncontrollerManager: {extraArgs: {node-cidr-mask-size-ipv4: \"26\"}}"}
+	conf, err := InitConfig(c, controlPlane(c))
+	if err != nil {
+		t.Fatal(err)
+	}
+	masks, err := NodeMasks(conf)
+	if err != nil || len(masks) != 1 || masks["node-cidr-mask-size-ipv4"] != "26" {
+		t.Errorf("got %v, %v", masks, err)
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 
 // patchAll applies the cluster's patches, then the node's, to the documents, in place. The meaning is kind's: a patch
 // is for the document of its kind; lists of arguments are merged by name, and names of certificates added; a patch for
-// a document that this node has not is for another node. Unlike kind it refuses a patch that no node could use.
+// a document that this node has not is for another node. Unlike kind it refuses a patch for a kind that no node has.
 func patchAll(docs []object, c Cluster, n Node) error {
 	sets := []struct {
 		where    string
@@ -53,8 +53,12 @@ func applyMerge(docs []object, raw string) error {
 		}
 		kind, _ := patch["kind"].(string)
 		apiVersion, _ := patch["apiVersion"].(string)
-		if err := checkTarget(kind, apiVersion); err != nil {
+		applies, err := checkTarget(kind, apiVersion)
+		if err != nil {
 			return err
+		}
+		if !applies {
+			continue
 		}
 		for _, key := range []string{"kind", "apiVersion", "metadata"} { // what names the target changes nothing in it
 			delete(patch, key)
@@ -89,7 +93,7 @@ func applyJSON6902(docs []object, p v1alpha4.PatchJSON6902) error {
 	if p.Group == "" && p.Version == "" {
 		apiVersion = ""
 	}
-	if err := checkTarget(p.Kind, apiVersion); err != nil {
+	if applies, err := checkTarget(p.Kind, apiVersion); err != nil || !applies {
 		return err
 	}
 	raw, err := yaml.YAMLToJSON([]byte(p.Patch))
@@ -110,9 +114,10 @@ func applyJSON6902(docs []object, p v1alpha4.PatchJSON6902) error {
 	return nil
 }
 
-// checkTarget refuses a patch whose target no node could have. kubeadm's v1beta3 is let pass, because kind's documents
-// are of that version before Kubernetes 1.36; what differs is taken care of by mergeLists.
-func checkTarget(kind, apiVersion string) error {
+// checkTarget refuses a patch whose target no node could have, and reports whether it applies: one for another version of the document
+// does not, as with kind; validation warns of it. kubeadm's v1beta3 is let pass, because kind's documents are of that version before
+// Kubernetes 1.36; what differs is taken care of by mergeLists.
+func checkTarget(kind, apiVersion string) (applies bool, err error) {
 	versions := map[string][]string{
 		kindInit:      {versionKubeadm, groupKubeadm + "/v1beta3"},
 		kindCluster:   {versionKubeadm, groupKubeadm + "/v1beta3"},
@@ -123,13 +128,11 @@ func checkTarget(kind, apiVersion string) error {
 	want, ok := versions[kind]
 	switch {
 	case kind == "":
-		return fault.New(fault.ConfigInvalid, "kind is missing").WithHint("name the kind of document to patch, one of %s", strings.Join(sortedKeys(versions), ", "))
+		return false, fault.New(fault.ConfigInvalid, "kind is missing").WithHint("name the kind of document to patch, one of %s", strings.Join(sortedKeys(versions), ", "))
 	case !ok:
-		return fault.New(fault.ConfigInvalid, "kind %q is not one of %s", kind, strings.Join(sortedKeys(versions), ", "))
-	case apiVersion != "" && !slices.Contains(want, apiVersion):
-		return fault.New(fault.ConfigInvalid, "apiVersion %q of %s is not %s", apiVersion, kind, want[0]).WithHint("leave apiVersion out, or change it to %s", want[0])
+		return false, fault.New(fault.ConfigInvalid, "kind %q is not one of %s", kind, strings.Join(sortedKeys(versions), ", "))
 	}
-	return nil
+	return apiVersion == "" || slices.Contains(want, apiVersion), nil
 }
 
 func find(docs []object, kind string) object {

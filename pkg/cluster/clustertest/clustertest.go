@@ -60,7 +60,8 @@ type World struct {
 	mu      sync.Mutex
 	applied []string
 	calls   []string
-	objects map[string]*addontest.API // by the cluster's CA
+	labels  map[string]map[string]string // by node
+	objects map[string]*addontest.API    // by the cluster's CA
 }
 
 // New gives the engine nodes that do something.

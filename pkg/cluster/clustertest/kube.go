@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -215,7 +216,40 @@ func (a *fakeAPI) CreateNodeObject(ctx context.Context, n kube.NodeObject) error
 		err := a.wait(ctx, "CreateNodeObject")
 		return cmp.Or[error](err, fault.New(fault.KubernetesRefused, "its share of the pod subnet is %s, not %s", ahead, shares(n)))
 	}
-	return a.did(ctx, "CreateNodeObject", what)
+	if err := a.did(ctx, "CreateNodeObject", what); err != nil {
+		return err
+	}
+	labels := map[string]*string{}
+	for key, value := range n.Labels {
+		labels[key] = &value
+	}
+	a.label(n.Name, labels)
+	return nil
+}
+
+// label gives a Node labels, and takes away those without a value.
+func (a *fakeAPI) label(node string, labels map[string]*string) {
+	a.world.mu.Lock()
+	defer a.world.mu.Unlock()
+	if a.world.labels == nil {
+		a.world.labels = map[string]map[string]string{}
+	}
+	if a.world.labels[node] == nil {
+		a.world.labels[node] = map[string]string{}
+	}
+	for key, value := range labels {
+		delete(a.world.labels[node], key)
+		if value != nil {
+			a.world.labels[node][key] = *value
+		}
+	}
+}
+
+// Labels are those that the API has given a node's object; its kubelet's are not among them.
+func (w *World) Labels(node string) map[string]string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return maps.Clone(w.labels[node])
 }
 
 func shares(n kube.NodeObject) string {
@@ -256,11 +290,21 @@ func (a *fakeAPI) WaitNodesReady(ctx context.Context, _ []string, report func(st
 }
 
 func (a *fakeAPI) DeleteNodeObject(ctx context.Context, name string) error {
-	return a.did(ctx, "DeleteNodeObject", name)
+	if err := a.did(ctx, "DeleteNodeObject", name); err != nil {
+		return err
+	}
+	a.world.mu.Lock()
+	defer a.world.mu.Unlock()
+	delete(a.world.labels, name)
+	return nil
 }
 
-func (a *fakeAPI) SetNode(ctx context.Context, name string, _ map[string]*string, _, _ []kube.Taint) error {
-	return a.did(ctx, "SetNode", name)
+func (a *fakeAPI) SetNode(ctx context.Context, name string, labels map[string]*string, _, _ []kube.Taint) error {
+	if err := a.did(ctx, "SetNode", name); err != nil {
+		return err
+	}
+	a.label(name, labels)
+	return nil
 }
 
 func (a *fakeAPI) Cordon(ctx context.Context, node string, on bool) error {
