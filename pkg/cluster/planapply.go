@@ -76,7 +76,10 @@ func (d *delta) prepareSteps(rc *Context) []Step {
 
 // ensureImages gets the images of the nodes that get a container.
 func (d *delta) ensureImages(ctx context.Context, rc *Context) error {
-	if err := ensureNodeImages(ctx, rc, d.touched()); err != nil {
+	if err := ensureNodeImages(ctx, rc, d.withImages(rc)); err != nil {
+		return err
+	}
+	if err := checkConfigs(ctx, rc, slices.Concat(d.upgrade, d.add)); err != nil {
 		return err
 	}
 	if err := d.fitting(rc); err != nil {
@@ -104,6 +107,43 @@ func ensureBalancerImage(ctx context.Context, rc *Context) error {
 	}
 	rc.balancerImage = balancer
 	return nil
+}
+
+// withImages returns the nodes that get a container. Those for which no image is asked get the one that their old container has, or that
+// others of their role have: what cove would choose today may be of another layout than the cluster, and than the node's volumes.
+func (d *delta) withImages(rc *Context) []v1alpha1.Node {
+	nodes := d.touched()
+	if len(d.upgrade) > 0 { // to another image
+		return nodes
+	}
+	for i, n := range nodes {
+		if n.Image == "" {
+			nodes[i].Image = d.chosenImage(rc, n)
+		}
+	}
+	return nodes
+}
+
+// chosenImage returns the image that cove chose before for such a node; empty where no container tells.
+func (d *delta) chosenImage(rc *Context, n v1alpha1.Node) string {
+	image, likeness := "", 0
+	for _, c := range d.was.nodes {
+		spec, known := d.was.specs[c.Name]
+		if !known || spec.Image != "" || isReader(c) || !d.was.record.has(c.Name) {
+			continue
+		}
+		like := 1
+		if c.Role == n.Role {
+			like = 2
+		}
+		if c.Name == n.Name {
+			like = 3
+		}
+		if like > likeness {
+			image, likeness = rc.images[c.Name].ref, like
+		}
+	}
+	return image
 }
 
 func (d *delta) loadKeys(ctx context.Context, rc *Context) error {
