@@ -94,7 +94,7 @@ func readAdminConf(ctx context.Context, e engine.Access, f found) (engine.Node, 
 		}
 		return n, data, fault.Wrap(fault.EngineFailed, err, "cannot read the credentials of cluster %q", f.name)
 	}
-	return engine.Node{}, nil, incomplete(f.name)
+	return engine.Node{}, nil, f.unreadable()
 }
 
 func incomplete(name string) error {

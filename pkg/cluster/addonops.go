@@ -62,7 +62,7 @@ func OpenAddons(ctx context.Context, d Deps, name string) (*AddonTarget, error) 
 		return nil, err
 	}
 	if err != nil || len(f.networks) == 0 {
-		return nil, incomplete(name)
+		return nil, f.unreadable()
 	}
 	doc := *made.Document.DeepCopy()
 	doc.KubernetesVersion = made.KubernetesVersion

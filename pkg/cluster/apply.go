@@ -99,8 +99,7 @@ func Apply(ctx context.Context, d Deps, name string, want Want, o ApplyOptions) 
 // missing reports whether there is no cluster, or the rest of one that never was complete. Volumes without a control plane's
 // container may be all that is left of a whole cluster: they are not cleared away.
 func missing(was observed, err error) bool {
-	return fault.Is(err, fault.ClusterNotFound) ||
-		fault.Is(err, fault.ClusterIncomplete) && (len(was.controlPlanes()) > 0 || len(was.volumes) == 0)
+	return fault.Is(err, fault.ClusterNotFound) || was.neverComplete(err) && (len(was.controlPlanes()) > 0 || len(was.volumes) == 0)
 }
 
 // differ compares the cluster with what is wanted of it.

@@ -230,7 +230,7 @@ func (rc *Context) writeRecord(ctx context.Context, next created) error {
 	if len(there) == 0 {
 		return fault.New(fault.ClusterIncomplete, "no container of a control plane of cluster %q is left", rc.Name())
 	}
-	next.Run = rc.Emitter.Run()
+	next.Run, next.Subnet, next.Subnet6 = rc.Emitter.Run(), rc.network.Subnet, rc.network.Subnet6
 	if err := next.write(ctx, rc.Engine, there); err != nil {
 		return err
 	}

@@ -57,6 +57,9 @@ func compare(was observed, doc v1alpha1.Cluster) (*delta, error) {
 	if err := d.version(); err != nil {
 		return nil, err
 	}
+	if was.pruned {
+		d.note(Modify, "network "+was.network.Name, "it is gone").Effect = "made again with the same addresses"
+	}
 	for _, name := range d.cleanup {
 		d.note(Remove, "node "+name, "what is left of a run that was cut off")
 	}
@@ -187,12 +190,15 @@ func (d *delta) quorum(want []v1alpha1.Node) error {
 func (d *delta) node(was, want v1alpha1.Node) {
 	container, there := d.was.node(want.Name)
 	there = there && !isReader(container)
+	details := []string{whyGone}
+	if there && d.was.pruned {
+		there, details = false, []string{whyNetworkGone}
+	}
 	down := !there || container.State != engine.StateRunning || d.was.cutOff(d.was.record, container)
 	made, known := d.was.specs[want.Name]
 	if !known {
 		made = was
 	}
-	details := []string{whyGone}
 	if there {
 		details = d.containerDetails(container, made, want)
 	}
@@ -259,9 +265,13 @@ func (d *delta) loadBalancer() {
 		details = append(details, "address "+had+" → "+wants)
 	}
 	switch b := d.was.balancer; {
-	case b == nil:
+	case b == nil, d.was.pruned:
+		gone := whyGone
+		if b != nil {
+			gone = whyNetworkGone
+		}
 		d.balancer = true
-		d.note(Modify, object, append(details, whyGone)...)
+		d.note(Modify, object, append(details, gone)...)
 		return
 	case port > 0 && publishedAPI(*b).Port() != 0 && int32(publishedAPI(*b).Port()) != port:
 		details = append(details, "port "+portNumber(publishedAPI(*b).Port())+" → "+portNumber(uint16(port))) //nolint:gosec // config checked it

@@ -19,7 +19,7 @@ func Document(ctx context.Context, e engine.Engine, name string) (v1alpha1.Clust
 	}
 	record, err := readCreated(ctx, e, f)
 	if errors.Is(err, fs.ErrNotExist) {
-		return v1alpha1.Cluster{}, incomplete(name)
+		return v1alpha1.Cluster{}, f.unreadable()
 	}
 	if err != nil {
 		return v1alpha1.Cluster{}, err

@@ -68,10 +68,15 @@ func (f found) gateway() (engine.Node, bool) {
 	return engine.Node{}, false
 }
 
-// newest returns when the newest of the cluster's containers was made.
+// newest returns when the newest of the cluster's containers and networks was made.
 func (f found) newest() time.Time {
 	var t time.Time
 	for _, n := range f.containers() {
+		if n.Created.After(t) {
+			t = n.Created
+		}
+	}
+	for _, n := range f.networks {
 		if n.Created.After(t) {
 			t = n.Created
 		}

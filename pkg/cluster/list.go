@@ -22,6 +22,7 @@ const (
 	Paused     State = "paused"     // they are there, and stand still
 	Degraded   State = "degraded"   // some do
 	Incomplete State = "incomplete" // left over from a run that was cut off, or being made now
+	Missing    State = "missing"    // no container has its record, and volumes of a control plane without one may have it
 )
 
 // Summary is a line of the list of clusters.
@@ -90,6 +91,9 @@ func summarize(ctx context.Context, e engine.Engine, info engine.Info, f found) 
 	record, err := readCreated(ctx, e, f)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		if len(f.lost()) > 0 {
+			s.State = Missing
+		}
 		return s, created{}, nil
 	case fault.Is(err, fault.RecordUnreadable): // the list has other clusters; what is done to this one says it
 		s.State = state(f, created{})

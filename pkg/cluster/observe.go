@@ -10,7 +10,6 @@ import (
 
 	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
 	"github.com/cove-k8s/cove/pkg/engine"
-	"github.com/cove-k8s/cove/pkg/fault"
 )
 
 // observed is a complete cluster as it is now.
@@ -19,9 +18,13 @@ type observed struct {
 	info    engine.Info
 	record  created
 	network engine.Network
-	places  map[string]place         // of every node that left a trace
-	specs   map[string]v1alpha1.Node // what the containers were made from
-	kept    map[string]int           // how many volumes each node has
+	// pruned: the network is gone, and network is what it was. No container can be started without it.
+	pruned bool
+	// noRecord: those control planes that have a container have no record.
+	noRecord bool
+	places   map[string]place         // of every node that left a trace
+	specs    map[string]v1alpha1.Node // what the containers were made from
+	kept     map[string]int           // how many volumes each node has
 	// settings is what the containers say that they were made with, as settingsOf has it.
 	settings map[string]string
 }
@@ -45,13 +48,16 @@ func observe(ctx context.Context, d Deps, name string) (observed, error) {
 		}
 	}
 	o.record, err = readCreated(ctx, d.Engine, f)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && len(f.networks) == 0 {
-		return o, o.unreadable()
+	if errors.Is(err, fs.ErrNotExist) {
+		o.noRecord = true
+		return o, f.unreadable()
 	}
 	if err != nil {
 		return o, err
 	}
-	o.network = f.networks[0]
+	if err := o.findNetwork(ctx, d.Engine); err != nil {
+		return o, err
+	}
 	for _, n := range f.nodes {
 		if p, ok := parsePlace(n.Labels[labelPlace]); ok {
 			o.places[n.Name] = p
@@ -63,16 +69,6 @@ func observe(ctx context.Context, d Deps, name string) (observed, error) {
 		}
 	}
 	return o, nil
-}
-
-// unreadable says why a cluster has no record: no run completed it, or its control planes' containers are gone.
-func (o observed) unreadable() error {
-	there := slices.ContainsFunc(o.controlPlanes(), func(n engine.Node) bool { return !isReader(n) })
-	if _, kept := o.keptControlPlane(); there || !kept {
-		return incomplete(o.name)
-	}
-	return fault.New(fault.ClusterIncomplete, "no container of a control plane of cluster %q is left", o.name).
-		WithHint("run again what was cut off, or `cove apply`: what is on its volumes comes back; `cove delete %s` removes it all", o.name)
 }
 
 // leftovers returns the names of nodes that left containers or volumes without being whole, ordered: runs that were cut off

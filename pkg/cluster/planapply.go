@@ -23,6 +23,9 @@ func (d *delta) plan(rc *Context, o ApplyOptions) Plan {
 	if d.address {
 		stage("certificates", step{"certificates", "Name " + d.doc.Cluster.Networking.APIServerAddress + " in the API servers' certificates", extendCertificates})
 	}
+	if d.was.pruned {
+		stage("network", step{"network", "Make network " + d.was.network.Name + " again", renewNetwork})
+	}
 	for _, n := range d.revive {
 		d.revived = append(d.revived, &replacement{d: d, node: n})
 	}

@@ -3,8 +3,11 @@ package cluster
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
+	"strings"
 
+	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
 	"github.com/cove-k8s/cove/pkg/engine"
 	"github.com/cove-k8s/cove/pkg/fault"
 )
@@ -14,81 +17,127 @@ import (
 // is not there yet.
 const labelReader = "cove.dev/reader"
 
-// observeAnyway looks at a cluster as observe does, also where no control plane has a container: then one that is never
-// started is made on a control plane's volumes, for a comparison that finds its container gone. drop removes it, where nothing
-// is done about that.
+// observeAnyway looks at a cluster as observe does, also where no control plane that has a container has a record: then containers
+// that are never started are made on the volumes of the others, for a comparison that finds their containers gone. They need no
+// network, which may be gone as well. drop removes them, where nothing is done about that.
 func observeAnyway(ctx context.Context, d Deps, name string) (was observed, drop func(context.Context) error, err error) {
-	drop = func(context.Context) error { return nil }
+	var readers []string
+	drop = func(ctx context.Context) error {
+		var failed []error
+		for _, node := range readers {
+			failed = append(failed, d.Engine.RemoveNode(ctx, node))
+		}
+		return errors.Join(failed...)
+	}
 	was, err = observe(ctx, d, name)
-	if !fault.Is(err, fault.ClusterIncomplete) || len(was.controlPlanes()) > 0 || len(was.networks) == 0 {
+	unread := was.unread()
+	if len(unread) == 0 || !was.noRecord && !slices.ContainsFunc(was.nodes, isReader) {
 		return was, drop, err
 	}
-	node, found := was.keptControlPlane()
-	if !found {
+	image, err := readerImage(ctx, d, was)
+	if err != nil {
 		return was, drop, err
 	}
-	doc, docErr := was.document()
-	if docErr != nil {
-		return was, drop, err
+	for _, node := range unread {
+		_, err := d.Engine.CreateNode(ctx, engine.NodeSpec{
+			Name: node, Cluster: name, Role: engine.RoleControlPlane, Image: image, Volumes: volumes(node),
+			Labels: map[string]string{labelReader: "true"},
+		})
+		if err != nil {
+			return was, drop, fault.Wrap(fault.EngineFailed, err, "cannot read the volumes of %s", node)
+		}
+		readers = append(readers, node)
 	}
-	spec := engine.NodeSpec{
-		Name: node, Cluster: name, Role: engine.RoleControlPlane, Network: was.networks[0].Name, Volumes: volumes(node),
-		Labels: map[string]string{labelReader: "true"},
-	}
-	if others := was.containers(); len(others) > 0 {
-		spec.Image = others[0].Image
-	} else if spec.Image, err = anyImage(ctx, d, doc.KubernetesVersion); err != nil {
-		return was, drop, err
-	}
-	if _, err := d.Engine.CreateNode(ctx, spec); err != nil {
-		return was, drop, fault.Wrap(fault.EngineFailed, err, "cannot read the volumes of %s", node)
-	}
-	drop = func(ctx context.Context) error { return d.Engine.RemoveNode(ctx, node) }
 	was, err = observe(ctx, d, name)
 	return was, drop, err
 }
 
-func anyImage(ctx context.Context, d Deps, version string) (string, error) {
-	img, err := d.EnsureImage(ctx, d.Engine, reporter(ctx), "", version)
+// readerImage returns an image to read volumes with. Any one will do: that of a container of the cluster's, or a node image that the
+// engine has.
+func readerImage(ctx context.Context, d Deps, was observed) (string, error) {
+	if others := was.containers(); len(others) > 0 {
+		return others[0].Image, nil
+	}
+	images, err := d.Engine.ImageList(ctx)
 	if err != nil {
 		return "", err
 	}
-	return firstName(img), nil
-}
-
-// keptControlPlane returns the name of a control plane whose volumes are all there, the first one by its name.
-func (o observed) keptControlPlane() (string, bool) {
-	var names []string
-	for _, v := range o.volumes {
-		if v.Labels[engine.LabelRole] == engine.RoleControlPlane && o.whole(v.Node) {
-			names = append(names, v.Node)
+	for _, img := range images {
+		if img.Labels[labelImage] != "" && len(img.Names) > 0 {
+			return img.Names[0], nil
 		}
 	}
-	if len(names) == 0 {
-		return "", false
+	version := v1alpha1.DefaultKubernetesVersion()
+	if doc, err := was.document(); err == nil {
+		version = doc.KubernetesVersion
 	}
-	return slices.Min(names), true
+	img, err := d.EnsureImage(ctx, d.Engine, reporter(ctx), "", version)
+	return firstName(img), err
 }
 
-// completeOnVolumes reports whether the volumes that are left of a cluster without a control plane's container are those of a
-// complete one.
+// without returns the names of the control planes whose volumes are all there, and that have no container of the kind, ordered.
+func (f found) without(counts func(engine.Node) bool) []string {
+	kept := map[string]int{}
+	for _, v := range f.volumes {
+		if v.Labels[engine.LabelRole] == engine.RoleControlPlane {
+			kept[v.Node]++
+		}
+	}
+	for node, n := range kept {
+		if c, ok := f.node(node); ok && counts(c) || n < len(volumes(node)) {
+			delete(kept, node)
+		}
+	}
+	return slices.Sorted(maps.Keys(kept))
+}
+
+// unread returns the names of the control planes whose volumes nothing can be read from, for want of a container.
+func (f found) unread() []string {
+	return f.without(func(engine.Node) bool { return true })
+}
+
+// lost returns the names of the control planes that nothing but their volumes is left of.
+func (f found) lost() []string {
+	return f.without(func(n engine.Node) bool { return !isReader(n) })
+}
+
+// unreadable says why a cluster has no record: no run completed it, or it may be on volumes of control planes whose containers are gone.
+func (f found) unreadable() error {
+	lost := f.lost()
+	if len(lost) == 0 {
+		return incomplete(f.name)
+	}
+	return fault.New(fault.ClusterIncomplete, "no container of %s is left, and no other control plane of cluster %q has its record", strings.Join(lost, ", "), f.name).
+		WithHint("`cove apply %s` brings back what is on the volumes; `cove delete %s` removes it all", f.name, f.name)
+}
+
+// neverComplete reports whether all control planes that left their volumes have been read, and none has a record.
+func (o observed) neverComplete(err error) bool {
+	return fault.Is(err, fault.ClusterIncomplete) && o.noRecord && len(o.unread()) == 0
+}
+
+// completeOnVolumes reports whether the volumes that are left of a cluster are those of a complete one. What cannot be read is an
+// error, and no proof that it was not.
 func completeOnVolumes(ctx context.Context, d Deps, f found) (bool, error) {
-	if len(f.controlPlanes()) > 0 || len(f.volumes) == 0 {
+	was, drop, err := observeAnyway(ctx, d, f.name)
+	if dropErr := drop(ctx); dropErr != nil {
+		return false, errors.Join(err, dropErr)
+	}
+	if was.neverComplete(err) || fault.Is(err, fault.ClusterNotFound) {
 		return false, nil
 	}
-	_, drop, err := observeAnyway(ctx, d, f.name)
-	if fault.Is(err, fault.ClusterIncomplete) {
-		return false, drop(ctx)
-	}
-	return err == nil, errors.Join(err, drop(ctx))
+	return err == nil, err
 }
 
-// noReader refuses to work on a container that only stands in for a node's.
+// noReader refuses to work on a container that only stands in for a node's, and on those that cannot be started, since their network
+// is gone.
 func (o observed) noReader() error {
-	for _, n := range o.nodes {
-		if isReader(n) {
-			return o.unreadable()
-		}
+	if o.pruned {
+		return fault.New(fault.ClusterIncomplete, "the network of cluster %q is gone", o.name).
+			WithHint("`cove apply %s` makes it again, and containers on the volumes that are there", o.name)
+	}
+	if slices.ContainsFunc(o.nodes, isReader) {
+		return o.unreadable()
 	}
 	return nil
 }

@@ -42,6 +42,9 @@ type created struct {
 	Balanced bool `json:"balanced,omitempty"`
 	// APIPort is the port of the engine's host on which the API is published.
 	APIPort uint16 `json:"apiPort,omitempty"`
+	// Subnet and Subnet6 are those of the cluster's network, which may be removed while nothing runs in it.
+	Subnet  netip.Prefix `json:"subnet,omitzero"`
+	Subnet6 netip.Prefix `json:"subnet6,omitzero"`
 
 	file string // that it is in; the next one goes to the other file
 }
@@ -167,7 +170,7 @@ func recordCreated(ctx context.Context, rc *Context) error {
 	}
 	record := created{
 		Run: rc.Emitter.Run(), Time: rc.Now().UTC(), KubernetesVersion: version, Document: rc.Doc.DeepCopy(), Balanced: rc.balanced,
-		APIPort: publishedAPI(gateway).Port(),
+		APIPort: publishedAPI(gateway).Port(), Subnet: rc.network.Subnet, Subnet6: rc.network.Subnet6,
 	}
 	if err := record.write(ctx, rc.Engine, controlPlanes(rc.Doc.Nodes())); err != nil {
 		return err

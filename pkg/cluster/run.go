@@ -109,13 +109,23 @@ func clearName(ctx context.Context, d Deps, name string) error {
 		return err
 	}
 	if complete {
-		return fault.New(fault.ClusterExists, "cluster %q exists", name).WithHint("delete it first with `cove delete %s`, or choose another name", name)
+		return found.exists()
 	}
 	if age := d.Now().Sub(found.newest()); age < foreignGrace && !found.madeHere(d.StateDir) {
 		return fault.New(fault.ClusterBusy, "cluster %q is being made by another machine", name)
 	}
 	reporter(ctx).Warn("", "removing what an interrupted run left of cluster %q", name)
 	return removeFound(ctx, d, found)
+}
+
+// exists is the error of a create where there is a complete cluster; of one that has lost containers or its network it says how it
+// comes back.
+func (f found) exists() error {
+	err := fault.New(fault.ClusterExists, "cluster %q exists", f.name)
+	if len(f.networks) == 0 || len(f.lost()) > 0 {
+		return err.WithHint("`cove apply %s` brings back what is gone of it; `cove delete %s` removes it with its data", f.name, f.name)
+	}
+	return err.WithHint("delete it first with `cove delete %s`, or choose another name", f.name)
 }
 
 // foreignGrace is how long an incomplete cluster of another machine's is taken for one that is still being made.

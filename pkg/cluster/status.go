@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -71,12 +72,8 @@ func GetStatus(ctx context.Context, d Deps, name string) (Status, error) {
 		return s, err
 	}
 	addContainers(f, record, &s)
-	if s.State == Incomplete {
-		s.Problems = append(s.Problems, "the run that made it did not end; `cove delete "+name+"` removes it")
+	if addLoss(ctx, d.Engine, f, &s); s.State == Missing || s.State == Incomplete {
 		return s, nil
-	}
-	if _, err := readCreated(ctx, d.Engine, f); fault.Is(err, fault.RecordUnreadable) {
-		s.Problems = append(s.Problems, err.Error()+": "+fault.ReportOf(err).Hint)
 	}
 	if s.Upgrading != "" {
 		s.Problems = append(s.Problems, fmt.Sprintf("an upgrade to Kubernetes %s has not ended; unless it is under way, `%s` goes on with it", s.Upgrading, upgradeCommand(name, s.Upgrading)))
@@ -91,6 +88,25 @@ func GetStatus(ctx context.Context, d Deps, name string) (Status, error) {
 	}
 	s.Usable = s.APIUp && len(s.Problems) == 0
 	return s, nil
+}
+
+// addLoss adds what the cluster has lost, or never had, and the cure.
+func addLoss(ctx context.Context, e engine.Engine, f found, s *Status) {
+	switch s.State {
+	case Missing:
+		s.Problems = append(s.Problems, fmt.Sprintf("%v: %s", f.unreadable(), fault.ReportOf(f.unreadable()).Hint))
+		return
+	case Incomplete:
+		s.Problems = append(s.Problems, "the run that made it did not end; `cove delete "+f.name+"` removes it")
+		return
+	case Running, Stopped, Paused, Degraded:
+	}
+	if len(f.networks) == 0 {
+		s.Problems = slices.Insert(s.Problems, 0, "its network is gone: `cove apply "+f.name+"` brings it back")
+	}
+	if _, err := readCreated(ctx, e, f); fault.Is(err, fault.RecordUnreadable) {
+		s.Problems = append(s.Problems, err.Error()+": "+fault.ReportOf(err).Hint)
+	}
 }
 
 // addContainers adds what the engine knows of nodes and load balancer.

@@ -67,7 +67,8 @@ func (d *delta) planUpgrade(stage stageFunc, rc *Context, o ApplyOptions) {
 func (d *delta) planResume(stage stageFunc) {
 	for i, n := range d.upgrade {
 		container, there := d.was.node(n.Name)
-		if n.Role != engine.RoleControlPlane || d.was.record.Upgrading == "" && there && !neverRan(container) {
+		whole := there && !d.was.pruned && !neverRan(container)
+		if n.Role != engine.RoleControlPlane || d.was.record.Upgrading == "" && whole {
 			continue
 		}
 		if d.was.record.Upgrading == "" {

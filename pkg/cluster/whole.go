@@ -14,10 +14,11 @@ import (
 
 // Why a container is made again.
 const (
-	whyGone     = "its container is gone"
-	whyDead     = "its container is dead"
-	whyNeverRan = "its container never ran"
-	whyCutOff   = "its container is cut off from its network"
+	whyGone        = "its container is gone"
+	whyNetworkGone = "its network is gone"
+	whyDead        = "its container is dead"
+	whyNeverRan    = "its container never ran"
+	whyCutOff      = "its container is cut off from its network"
 )
 
 // stateGone is the state of a node on record that has no container.

@@ -81,7 +81,7 @@ type Access interface {
 // Networks makes and removes networks.
 type Networks interface {
 	// CreateNetwork makes a bridge network. With a zero spec.Subnet it picks a free one: one that overlaps no network of the
-	// engine. With spec.IPv6 the network has both families, and an engine or a host that cannot give IPv6 is EngineUnsupported.
+	// engine. One that is asked for and overlaps another network's is NetworkTaken, and the error names that network. With spec.IPv6 the network has both families, and an engine or a host that cannot give IPv6 is EngineUnsupported.
 	// NameTaken, NetworkTaken, NetworkExhausted.
 	CreateNetwork(ctx context.Context, spec NetworkSpec) (Network, error)
 	Networks(ctx context.Context, sel Selector) ([]Network, error)
@@ -245,7 +245,8 @@ type Attachment struct {
 type NetworkSpec struct {
 	Name, Cluster, Run string
 	Subnet             netip.Prefix   // zero: pick a free one
-	IPv6               bool           // besides IPv4: a /64 of unique local addresses, picked at random
+	IPv6               bool           // besides IPv4
+	Subnet6            netip.Prefix   // with IPv6; zero: a /64 of unique local addresses, picked at random
 	Avoid              []netip.Prefix // what a picked subnet must not overlap: the cluster's pods and services
 	Labels             map[string]string
 }

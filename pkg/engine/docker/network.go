@@ -37,6 +37,9 @@ func (e *Engine) CreateNetwork(ctx context.Context, spec engine.NetworkSpec) (en
 		if slices.ContainsFunc(existing, func(n network.Summary) bool { return n.Name == spec.Name }) {
 			return engine.Network{}, fault.New(fault.NameTaken, "cannot create network %s: there is one of that name", spec.Name)
 		}
+		if other := overlapping(existing, spec.Subnet, spec.Subnet6); other != "" {
+			return engine.Network{}, fault.New(fault.NetworkTaken, "cannot create network %s: its subnet overlaps that of network %s", spec.Name, other)
+		}
 		subnet := spec.Subnet.Masked()
 		if !spec.Subnet.IsValid() {
 			avoid := slices.Concat(tried, spec.Avoid, subnetsOf(existing), e.hostRoutes())
@@ -46,7 +49,10 @@ func (e *Engine) CreateNetwork(ctx context.Context, spec engine.NetworkSpec) (en
 		}
 		subnets := []netip.Prefix{subnet}
 		if spec.IPv6 {
-			six := engine.FreeSubnet6(slices.Concat(spec.Avoid, subnetsOf(existing)))
+			six := spec.Subnet6.Masked()
+			if !spec.Subnet6.IsValid() {
+				six = engine.FreeSubnet6(slices.Concat(spec.Avoid, subnetsOf(existing)))
+			}
 			if !six.IsValid() {
 				return engine.Network{}, fault.New(fault.NetworkExhausted, "cannot create network %s: no local /64 is free", spec.Name)
 			}
@@ -165,6 +171,18 @@ func defaultMTU(networks []network.Summary) string {
 	for _, n := range networks {
 		if n.Name == network.NetworkBridge {
 			return n.Options[mtuOption]
+		}
+	}
+	return ""
+}
+
+// overlapping returns the name of a network that one of the subnets overlaps; empty where there is none.
+func overlapping(networks []network.Summary, subnets ...netip.Prefix) string {
+	for _, n := range networks {
+		for _, s := range subnetsOf([]network.Summary{n}) {
+			if slices.ContainsFunc(subnets, s.Overlaps) {
+				return n.Name
+			}
 		}
 	}
 	return ""

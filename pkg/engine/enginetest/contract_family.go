@@ -28,6 +28,12 @@ func contractFamilies(t *testing.T, f fixture) {
 	}
 	want(t, a.Subnet6.Overlaps(b.Subnet6), false, "that two IPv6 subnets overlap")
 	want(t, plain.Subnet6.IsValid(), false, "that a network of IPv4 has an IPv6 subnet")
+	_, err := f.e.CreateNetwork(t.Context(), engine.NetworkSpec{Name: f.name("d"), Cluster: f.cluster, IPv6: true, Subnet6: a.Subnet6})
+	wantCode(t, err, fault.NetworkTaken, "a second network of the IPv6 subnet")
+	wantNoError(t, f.e.RemoveNetwork(t.Context(), b.Name), "RemoveNetwork")
+	again, err := f.e.CreateNetwork(t.Context(), engine.NetworkSpec{Name: b.Name, Cluster: f.cluster, Run: b.Run, IPv6: true, Subnet: b.Subnet, Subnet6: b.Subnet6})
+	wantNoError(t, err, "CreateNetwork with both subnets")
+	want(t, again.Subnet6, b.Subnet6, "Subnet6")
 	list, err := f.e.Networks(t.Context(), engine.Selector{Cluster: f.cluster})
 	wantNoError(t, err, "Networks")
 	want(t, list[0].Subnet6, a.Subnet6, "Subnet6 in the list")

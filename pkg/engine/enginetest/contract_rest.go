@@ -32,12 +32,14 @@ func contractNetworks(t *testing.T, f fixture) {
 	spec.Name, spec.Subnet = f.name("b"), picked.Subnet
 	_, err = f.e.CreateNetwork(t.Context(), spec)
 	wantCode(t, err, fault.NetworkTaken, "a second network of the subnet")
+	want(t, strings.Contains(err.Error(), picked.Name), true, "that the error names the first one")
 
 	// What is given back can be asked for.
 	wantNoError(t, f.e.RemoveNetwork(t.Context(), picked.Name), "RemoveNetwork")
 	wantNoError(t, f.e.RemoveNetwork(t.Context(), picked.Name), "RemoveNetwork again")
 	again := f.network(t, "b", picked.Subnet)
 	want(t, again.Subnet, picked.Subnet, "Subnet")
+	contractRenewedNetwork(t, f)
 	for sel, n := range map[engine.Selector]int{
 		{Cluster: f.cluster}: 1, {Run: "run-" + f.cluster}: 1, {Cluster: f.cluster, Run: "no"}: 0,
 	} {
@@ -45,6 +47,23 @@ func contractNetworks(t *testing.T, f fixture) {
 		wantNoError(t, err, "Networks")
 		want(t, len(list), n, "the number of networks")
 	}
+}
+
+// contractRenewedNetwork: a node is of the network that it was started in. Another one takes neither its name for it nor its subnet.
+func contractRenewedNetwork(t *testing.T, f fixture) {
+	t.Helper()
+	n := f.network(t, "c", netip.Prefix{})
+	spec := f.spec("c")
+	spec.Network = n.Name
+	name := f.start(t, spec)
+	wantNoError(t, f.e.StopNode(t.Context(), name, 10*time.Second), "StopNode")
+	wantNoError(t, f.e.RemoveNetwork(t.Context(), n.Name), "RemoveNetwork of a node that is stopped")
+	f.network(t, "c", n.Subnet)
+	if err := f.e.StartNode(t.Context(), name); err == nil {
+		t.Error("a node was started in a network that it was not made for")
+	}
+	wantNoError(t, f.e.RemoveNode(t.Context(), name), "RemoveNode")
+	wantNoError(t, f.e.RemoveNetwork(t.Context(), n.Name), "RemoveNetwork")
 }
 
 func contractSubnets(t *testing.T, f fixture) {

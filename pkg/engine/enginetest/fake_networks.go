@@ -41,6 +41,9 @@ func (s *state) createNetwork(spec engine.NetworkSpec) (engine.Network, error) {
 	}
 	taken := []netip.Prefix{netip.MustParsePrefix("172.17.0.0/16")} // the default network's
 	for _, n := range s.Networks {
+		if n.Subnet.Overlaps(spec.Subnet) || n.Subnet6.Overlaps(spec.Subnet6) {
+			return engine.Network{}, fault.New(fault.NetworkTaken, "cannot create network %s: its subnet overlaps that of network %s", spec.Name, n.Name)
+		}
 		taken = append(taken, n.Subnet)
 		if n.Subnet6.IsValid() {
 			taken = append(taken, n.Subnet6)
@@ -66,7 +69,9 @@ func (s *state) createNetwork(spec engine.NetworkSpec) (engine.Network, error) {
 		Created: time.Now(),
 	}
 	if spec.IPv6 {
-		n.Subnet6 = engine.FreeSubnet6(slices.Concat(taken, spec.Avoid))
+		if n.Subnet6 = spec.Subnet6.Masked(); !spec.Subnet6.IsValid() {
+			n.Subnet6 = engine.FreeSubnet6(slices.Concat(taken, spec.Avoid))
+		}
 		n.Gateway6 = n.Subnet6.Addr().Next()
 	}
 	s.Networks[spec.Name] = n

@@ -26,6 +26,8 @@ type node struct {
 	// Network and IP are where it is now: the spec's, until somebody changes that.
 	Network string     `json:"network,omitempty"`
 	IP      netip.Addr `json:"ip"`
+	// NetworkID is that of the network that it was started in. Docker looks for it again, and takes no other one of the name.
+	NetworkID string `json:"networkID,omitempty"`
 }
 
 // CreateNode makes a node.
@@ -209,13 +211,13 @@ func (f *Fake) StartNode(ctx context.Context, name string) error {
 
 // startNode gives the node its address and its ports.
 func (s *state) startNode(n *node) error {
-	subnet, six := netip.MustParsePrefix("172.17.0.0/16"), netip.Prefix{}
+	subnet, six, id := netip.MustParsePrefix("172.17.0.0/16"), netip.Prefix{}, ""
 	if n.Network != "" {
 		net, ok := s.Networks[n.Network]
-		if !ok {
+		if !ok || n.NetworkID != "" && n.NetworkID != net.ID {
 			return fault.New(fault.EngineFailed, "cannot start node %s: network %s not found", n.Node.Name, n.Network)
 		}
-		subnet, six = net.Subnet, net.Subnet6
+		subnet, six, id = net.Subnet, net.Subnet6, net.ID
 	}
 	cutOff := n.Network != n.Spec.Network
 	var ip netip.Addr
@@ -246,7 +248,7 @@ func (s *state) startNode(n *node) error {
 				net.JoinHostPort(cmp.Or(ports[i].HostIP, "0.0.0.0"), strconv.Itoa(int(ports[i].HostPort))))
 		}
 	}
-	n.Node.IP, n.Node.IP6, n.Node.Ports = ip, ip6, ports
+	n.Node.IP, n.Node.IP6, n.Node.Ports, n.NetworkID = ip, ip6, ports, id
 	return nil
 }
 
