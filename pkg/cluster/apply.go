@@ -25,6 +25,8 @@ type ApplyOptions struct {
 	Only bool
 	// Again names nodes that are to be made anew, with nothing of their data kept.
 	Again []string
+	// Left, if set, is told before anything is asked of Want which nodes runs that were cut off have left something of.
+	Left func(nodes []string)
 }
 
 // DefaultDrainTimeout bounds the draining of a node.
@@ -68,6 +70,9 @@ func Apply(ctx context.Context, d Deps, name string, want Want, o ApplyOptions) 
 	if err != nil {
 		return Difference{}, "", err
 	}
+	if was.elects, err = electsLeaders(ctx, d.Engine, was); err != nil {
+		return Difference{}, "", err
+	}
 	delta, err := differ(was, want, o)
 	if err != nil {
 		return Difference{}, "", err
@@ -85,7 +90,7 @@ func Apply(ctx context.Context, d Deps, name string, want Want, o ApplyOptions) 
 		return diff, "", err
 	}
 	changing = true
-	runner := Runner{Timeout: o.Timeout + time.Duration(len(delta.remove)+len(delta.replace)+2*len(delta.upgrade))*o.drainTimeout()}
+	runner := Runner{Timeout: o.Timeout + time.Duration(len(delta.remove)+len(delta.fresh)+len(delta.replace)+2*len(delta.upgrade))*o.drainTimeout()}
 	if err := runner.Run(ctx, diff.Plan, rc); err != nil {
 		return diff, "", err
 	}
@@ -104,6 +109,9 @@ func missing(was observed, err error) bool {
 
 // differ compares the cluster with what is wanted of it.
 func differ(was observed, want Want, o ApplyOptions) (*delta, error) {
+	if o.Left != nil {
+		o.Left(was.leftovers())
+	}
 	doc, err := want(was.record.Document.DeepCopy())
 	if err != nil {
 		return nil, err
@@ -113,6 +121,9 @@ func differ(was observed, want Want, o ApplyOptions) (*delta, error) {
 		return nil, err
 	}
 	if err := d.again(o.Again); err != nil {
+		return nil, err
+	}
+	if err := d.majority(); err != nil {
 		return nil, err
 	}
 	return d, fitsHost(was.info, d.touched())
@@ -163,8 +174,8 @@ func applyNew(ctx context.Context, d Deps, name string, want Want, o ApplyOption
 // again marks nodes to be made anew.
 func (d *delta) again(names []string) error {
 	for _, name := range names {
-		found := slices.ContainsFunc(d.lost, func(n v1alpha1.Node) bool { return n.Name == name })
-		if found {
+		found := slices.ContainsFunc(d.add, func(n v1alpha1.Node) bool { return n.Name == name })
+		if found { // it is made anyway
 			continue
 		}
 		for _, n := range nodesOf(d.doc) {
@@ -176,7 +187,7 @@ func (d *delta) again(names []string) error {
 			named := func(r v1alpha1.Node) bool { return r.Name == name }
 			d.replace, d.revive = slices.DeleteFunc(d.replace, named), slices.DeleteFunc(d.revive, named)
 			d.changes = slices.DeleteFunc(d.changes, func(c Change) bool { return c.Object == objectOf(n) })
-			d.add, d.lost = append(d.add, n), append(d.lost, n)
+			d.add, d.lost, d.fresh = append(d.add, n), append(d.lost, n), append(d.fresh, name)
 			d.note(Modify, objectOf(n), "made anew").Destroys = "what its pods keep on it is lost"
 		}
 		if !found {

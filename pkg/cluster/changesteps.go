@@ -19,8 +19,6 @@ import (
 const (
 	// stopGrace is what a node's PID 1 gets to end its pods; cove's own needs 8 s at most.
 	stopGrace = 10 * time.Second
-	// lostDrain is how long a node whose data is gone is drained: there may be nobody to ask.
-	lostDrain = 10 * time.Second
 	// joinTTL is how long a token of a run is good.
 	joinTTL = time.Hour
 )
@@ -32,6 +30,19 @@ func startContainer(name string) func(context.Context, *Context) error {
 			return fault.Wrap(fault.NodeStart, err, "cannot start node %s", name)
 		}
 		return nil
+	}
+}
+
+// startVoter returns the step that starts a control plane which is to go, because etcd may have no majority without it. Where it cannot be
+// started, the others may be enough.
+func startVoter(name string) func(context.Context, *Context) error {
+	return func(ctx context.Context, rc *Context) error {
+		err := wake(ctx, rc.Engine, name)
+		if err != nil && ctx.Err() == nil && !fault.Is(err, fault.EngineUnreachable) {
+			reporter(ctx).Warn("", "control plane %s, which is to go, does not start: %v", name, err)
+			return nil
+		}
+		return err
 	}
 }
 
@@ -64,19 +75,47 @@ func makeToken(ctx context.Context, rc *Context) error {
 	return rc.kube.CreateBootstrapToken(ctx, token, joinTTL)
 }
 
-// undoJoin takes a node that joined out again, where the run failed before it was recorded.
+// undoJoin takes a node that joined out again, where the run failed before it was recorded. Its container is stopped before its object
+// goes, because its kubelet would register anew. Control planes leave one after the other: etcd changes one member at a time. A node
+// that cannot be taken out keeps its container and its data: it may have a vote in etcd, and the next run removes it.
 func (d *delta) undoJoin(n v1alpha1.Node) func(context.Context, *Context) error {
 	return func(ctx context.Context, rc *Context) error {
 		if rc.record.has(n.Name) || rc.kube == nil {
 			return nil
 		}
-		if n.Role == engine.RoleControlPlane {
-			if err := errors.Join(updateBalancer(ctx, rc, controlPlanes(rc.record.nodes())), d.leaveEtcd(n.Name)(ctx, rc)); err != nil {
-				return err
-			}
+		err := d.unjoin(ctx, rc, n)
+		if err != nil {
+			rc.keep(n.Name)
+		}
+		return err
+	}
+}
+
+func (d *delta) unjoin(ctx context.Context, rc *Context, n v1alpha1.Node) error {
+	if n.Role != engine.RoleControlPlane {
+		if err := stopAtOnce(ctx, rc, n.Name); err != nil && !event.IsSkip(err) {
+			return err
 		}
 		return rc.kube.DeleteNodeObject(ctx, n.Name)
 	}
+	d.leaving.Lock()
+	defer d.leaving.Unlock()
+	past := updateBalancer(ctx, rc, controlPlanes(rc.record.nodes()))
+	if err := d.takeOut(n.Name)(ctx, rc); err != nil && !event.IsSkip(err) {
+		return errors.Join(past, err)
+	}
+	return errors.Join(past, rc.kube.DeleteNodeObject(ctx, n.Name))
+}
+
+// clearStale removes what Kubernetes and etcd still have of a node of that name, before it joins.
+func (d *delta) clearStale(ctx context.Context, rc *Context, n v1alpha1.Node) error {
+	if err := rc.kube.DeleteNodeObject(ctx, n.Name); err != nil {
+		return err
+	}
+	if n.Role != engine.RoleControlPlane {
+		return nil
+	}
+	return d.leaveEtcd(n.Name)(ctx, rc)
 }
 
 // drainNode returns the step that makes a node's pods go. A node that does not run, or that Kubernetes does not know, has none
@@ -92,6 +131,20 @@ func drainNode(name string, o ApplyOptions) func(context.Context, *Context) erro
 		}
 		rep := reporter(ctx)
 		return rc.kube.Drain(ctx, name, kube.DrainOptions{Timeout: o.drainTimeout(), Force: o.Force}, func(s string) { rep.Waiting("%s", s) })
+	}
+}
+
+// drainReady returns the step that drains a node which is to be made anew. Where its kubelet is away nobody would end its pods.
+func drainReady(name string, o ApplyOptions) func(context.Context, *Context) error {
+	return func(ctx context.Context, rc *Context) error {
+		nodes, err := rc.kube.Nodes(ctx)
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(nodes, func(n kube.NodeInfo) bool { return n.Name == name && n.Ready }) {
+			return event.Skip("it is not Ready")
+		}
+		return drainNode(name, o)(ctx, rc)
 	}
 }
 
@@ -193,30 +246,33 @@ func kubeTaints(list []v1alpha1.Taint) []kube.Taint {
 // recordNodes returns the step that records nodes which are whole now; the token that they joined by has done its work.
 func (d *delta) recordNodes(nodes []v1alpha1.Node) func(context.Context, *Context) error {
 	return func(ctx context.Context, rc *Context) error {
-		all := slices.DeleteFunc(rc.record.nodes(), func(n v1alpha1.Node) bool {
-			return slices.ContainsFunc(nodes, func(m v1alpha1.Node) bool { return m.Name == n.Name })
-		})
-		if err := rc.setRecord(ctx, slices.Concat(all, nodes)); err != nil {
+		next := rc.record.without(nodes)
+		next.Document.SetNodes(slices.Concat(nodesOf(*next.Document), nodes))
+		if err := rc.writeRecord(ctx, next); err != nil {
 			return err
 		}
 		return dropToken(ctx, rc)
 	}
 }
 
-// forgetNode returns the step that records that a node is whole no more.
-func (d *delta) forgetNode(name string) func(context.Context, *Context) error {
-	return func(ctx context.Context, rc *Context) error {
-		rest := slices.DeleteFunc(rc.record.nodes(), func(n v1alpha1.Node) bool { return n.Name == name })
-		return rc.setRecord(ctx, rest)
-	}
+// forgetNodes returns the step that records that nodes are no part of the cluster any more: all together, because some numbers of
+// control planes are none that a document may have.
+func (d *delta) forgetNodes(nodes []v1alpha1.Node) func(context.Context, *Context) error {
+	return func(ctx context.Context, rc *Context) error { return rc.writeRecord(ctx, rc.record.without(nodes)) }
 }
 
-// setRecord records these nodes as the cluster's.
-func (rc *Context) setRecord(ctx context.Context, nodes []v1alpha1.Node) error {
-	next := rc.record
-	next.Document = rc.record.Document.DeepCopy()
-	next.Document.SetNodes(nodes)
-	return rc.writeRecord(ctx, next)
+// missNodes returns the step that records that nodes are whole no more, and wanted all the same.
+func (d *delta) missNodes(nodes []v1alpha1.Node) func(context.Context, *Context) error {
+	return func(ctx context.Context, rc *Context) error {
+		next := rc.record
+		next.Missing = slices.Clone(next.Missing)
+		for _, n := range nodes {
+			if !slices.Contains(next.Missing, n.Name) {
+				next.Missing = append(next.Missing, n.Name)
+			}
+		}
+		return rc.writeRecord(ctx, next)
+	}
 }
 
 // writeRecord writes the next record to the control planes that are there.
@@ -241,7 +297,7 @@ func (rc *Context) writeRecord(ctx context.Context, next created) error {
 // recordDocument records the document that the cluster follows from now on.
 func (d *delta) recordDocument(ctx context.Context, rc *Context) error {
 	next := rc.record
-	next.Document, next.KubernetesVersion, next.Upgrading = rc.Doc.DeepCopy(), rc.Doc.KubernetesVersion, ""
+	next.Document, next.KubernetesVersion, next.Upgrading, next.Missing = rc.Doc.DeepCopy(), rc.Doc.KubernetesVersion, "", nil
 	return rc.writeRecord(ctx, next)
 }
 
@@ -301,6 +357,9 @@ func waitUsersPods(ctx context.Context, rc *Context, since map[string]time.Time,
 // electing are the static pods of a control plane that have a leader among them.
 func electing() []string { return []string{"kube-controller-manager", "kube-scheduler"} }
 
+// leaderFlag is the flag of these.
+const leaderFlag = "--leader-elect="
+
 // setElection returns the step that lets the control planes elect leaders, or ends that: one that stands alone need not wait
 // until a lease is over when it starts.
 func setElection(on bool, names []string) func(context.Context, *Context) error {
@@ -318,6 +377,15 @@ func setElection(on bool, names []string) func(context.Context, *Context) error 
 		}
 		return nil
 	}
+}
+
+// undoElection lets the only control plane lead without an election again, where the others did not come to be.
+func undoElection(ctx context.Context, rc *Context) error {
+	names := controlPlanes(rc.record.nodes())
+	if len(names) != 1 {
+		return nil
+	}
+	return setElection(false, names)(ctx, rc)
 }
 
 // patchKubeadm changes the ClusterConfiguration that kubeadm keeps in the cluster, by which later nodes join and versions are upgraded.
@@ -339,8 +407,7 @@ func editManifest(ctx context.Context, e engine.Access, node, pod string, on boo
 	if err != nil {
 		return err
 	}
-	const flag = "--leader-elect="
-	from, to := flag+"true", flag+"false"
+	from, to := leaderFlag+"true", leaderFlag+"false"
 	if on {
 		from, to = to, from
 	}

@@ -78,8 +78,9 @@ type Context struct {
 	Addons  []addon.Instance // in the order in which they are applied
 	Options CreateOptions
 
-	mu   sync.Mutex // guards info
+	mu   sync.Mutex // guards info and kept
 	info engine.Info
+	kept map[string]bool // nodes that a failed run could not take out of the cluster
 
 	images        map[string]nodeImage     // by node name
 	first         string                   // the control plane that the cluster is bootstrapped on
@@ -128,6 +129,22 @@ func (rc *Context) engineInfo() engine.Info {
 	rc.mu.Lock()
 	defer rc.mu.Unlock()
 	return rc.info
+}
+
+// keep has the containers and the volumes of a node stay, whatever else is undone.
+func (rc *Context) keep(node string) {
+	rc.mu.Lock()
+	defer rc.mu.Unlock()
+	if rc.kept == nil {
+		rc.kept = map[string]bool{}
+	}
+	rc.kept[node] = true
+}
+
+func (rc *Context) keeps(node string) bool {
+	rc.mu.Lock()
+	defer rc.mu.Unlock()
+	return rc.kept[node]
 }
 
 type reporterKey struct{}

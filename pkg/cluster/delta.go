@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
 	"github.com/cove-k8s/cove/pkg/engine"
@@ -18,7 +19,8 @@ type delta struct {
 	doc     v1alpha1.Cluster
 	cleanup []string        // nodes of which runs that were cut off left something
 	add     []v1alpha1.Node // to be made and joined
-	lost    []v1alpha1.Node // among add: was a whole node whose data is gone
+	lost    []v1alpha1.Node // among add: was a whole node whose data is gone, or is to go
+	fresh   []string        // among lost: its data is there, and is not to be kept
 	remove  []v1alpha1.Node
 	replace []v1alpha1.Node // keeps its volumes and its address, gets a new container
 	revive  []v1alpha1.Node // as well, and does not run now: the API may be waiting for it
@@ -32,11 +34,15 @@ type delta struct {
 	recorded, wanted string
 	// balancer says that the load balancer's container is to be made anew.
 	balancer bool
+	// elect says that elections are to end: one control plane will be left.
+	elect bool
 	// address says that the API is published on another address than before.
 	address bool
 	enable  []string // addons
 	disable []string
 	changes []Change
+
+	leaving sync.Mutex // held by the one control plane that is taken out of etcd
 
 	daemonsLoaded chan struct{} // closed when the nodes to be joined have the images that DaemonSets run
 }
@@ -132,7 +138,7 @@ func sameJSON(a, b any) bool {
 // nodes compares the nodes one by one.
 func (d *delta) nodes() error {
 	old := map[string]v1alpha1.Node{}
-	for _, n := range d.was.record.nodes() {
+	for _, n := range d.was.record.wanted() {
 		old[n.Name] = n
 	}
 	want := nodesOf(d.doc)
@@ -142,6 +148,9 @@ func (d *delta) nodes() error {
 		case !there:
 			d.add = append(d.add, n)
 			d.note(Add, objectOf(n), sizeText(n)...)
+		case !d.was.record.has(n.Name):
+			d.add = append(d.add, n)
+			d.note(Modify, objectOf(n), append([]string{"made anew, as a run that was cut off was about to"}, sizeText(n)...)...)
 		case was.Role != n.Role:
 			return fault.New(fault.ConfigUnsupported, "node %s is a %s and cannot become a %s: remove it, and add it anew", n.Name, was.Role, n.Role)
 		case patched(was, n):
@@ -149,18 +158,27 @@ func (d *delta) nodes() error {
 				WithHint("remove it and add it anew, or set them back")
 		case !d.was.whole(n.Name):
 			d.add, d.lost = append(d.add, n), append(d.lost, n)
-			d.note(Modify, objectOf(n), "its data is lost, it is made anew")
+			lost := d.note(Modify, objectOf(n), "its data is lost, it is made anew")
+			if d.was.kept[n.Name] > 0 {
+				lost.Destroys = "what is left of its data is lost"
+			}
 		default:
 			d.node(was, n)
 		}
 		delete(old, n.Name)
 	}
-	for _, n := range d.was.record.nodes() {
-		if _, unwanted := old[n.Name]; unwanted {
+	for _, n := range d.was.record.wanted() {
+		_, unwanted := old[n.Name]
+		switch {
+		case !unwanted:
+		case d.was.record.has(n.Name):
 			d.remove = append(d.remove, n)
 			d.note(Remove, objectOf(n)).Destroys = "what its pods keep on it is lost"
+		case !slices.Contains(d.cleanup, n.Name): // the record alone still has it
+			d.note(Remove, objectOf(n), "it was not there")
 		}
 	}
+	d.election(want)
 	return d.quorum(want)
 }
 

@@ -83,8 +83,30 @@ func TestCompare(t *testing.T) {
 			"~ worker dev-worker: exited → running"},
 		{"a container is gone", func(o *observed, _ *v1alpha1.Cluster) { o.nodes = o.nodes[:2] },
 			"~ worker dev-worker2: its container is gone (container replaced, about 5 s)"},
-		{"its data is gone", func(o *observed, _ *v1alpha1.Cluster) { o.kept["dev-worker"] = 1 },
+		{"its data is gone", func(o *observed, _ *v1alpha1.Cluster) { o.kept["dev-worker"] = 0 },
 			"~ worker dev-worker: its data is lost, it is made anew"},
+		{"half of its data is gone", func(o *observed, _ *v1alpha1.Cluster) { o.kept["dev-worker"] = 1 },
+			"~ worker dev-worker: its data is lost, it is made anew (what is left of its data is lost)"},
+		{"a run was cut off that made it anew", func(o *observed, doc *v1alpha1.Cluster) {
+			o.record.Missing = []string{"dev-worker"}
+			for _, d := range []*v1alpha1.Cluster{o.record.Document, doc} {
+				edit(d, "dev-worker", func(n *v1alpha1.Node) { n.Memory = 2 << 30 })
+			}
+		}, "- node dev-worker: what is left of a run that was cut off\n" +
+			"~ worker dev-worker: made anew, as a run that was cut off was about to, memory 2Gi"},
+		{"it is not wanted after all", func(o *observed, doc *v1alpha1.Cluster) {
+			o.record.Missing, o.nodes = []string{"dev-worker2"}, o.nodes[:2]
+			delete(o.kept, "dev-worker2")
+			doc.SetNodes(doc.Nodes()[:2])
+		}, "- worker dev-worker2: it was not there"},
+		{"an election of one", func(o *observed, _ *v1alpha1.Cluster) { o.elects = true },
+			"~ control-plane dev-control-plane: leads without an election"},
+		{"an election of one that is wanted", func(o *observed, doc *v1alpha1.Cluster) {
+			o.elects = true
+			for _, d := range []*v1alpha1.Cluster{o.record.Document, doc} {
+				d.Cluster.KubeadmConfigPatches = []string{"leader-elect: true"}
+			}
+		}, ""},
 		{"the rest of a run", func(o *observed, _ *v1alpha1.Cluster) { o.kept["dev-worker3"] = 1 },
 			"- node dev-worker3: what is left of a run that was cut off"},
 		{"no load balancer", func(o *observed, _ *v1alpha1.Cluster) { o.balancer = nil }, "~ load balancer: its container is gone"},
@@ -186,6 +208,30 @@ func TestCompareRefuses(t *testing.T) {
 	}
 }
 
+// Two of three control planes that have their data and no container: with them in the document they come back, without them etcd has no
+// majority.
+func TestMajority(t *testing.T) {
+	o, doc := living(t)
+	nodes := append(doc.Nodes(), v1alpha1.Node{Name: "dev-control-plane2", Role: "control-plane"}, v1alpha1.Node{Name: "dev-control-plane3", Role: "control-plane"})
+	o.record.Document.SetNodes(nodes)
+	o.kept["dev-control-plane2"], o.kept["dev-control-plane3"] = 2, 2
+	d, err := compare(o, *o.record.Document.DeepCopy())
+	if err != nil || d.majority() != nil {
+		t.Errorf("with them: %v, %v", err, d.majority())
+	}
+	if d, err = compare(o, doc); err != nil {
+		t.Fatal(err)
+	}
+	err = d.majority()
+	if r := fault.ReportOf(err); r.Code != fault.ClusterIncomplete || !strings.Contains(r.Hint, "bring those back first") {
+		t.Errorf("without them: %+v", r)
+	}
+	o.nodes = append(o.nodes, engine.Node{Name: "dev-control-plane2", Role: "control-plane", State: engine.StateExited})
+	if d, err = compare(o, doc); err != nil || d.majority() != nil || !slices.Equal(d.voters(), []string{"dev-control-plane2"}) {
+		t.Errorf("with one of them: %v, %v, %v", err, d.majority(), d.voters())
+	}
+}
+
 func TestEditNodes(t *testing.T) {
 	_, doc := living(t)
 	more, added, err := AddNodes(doc, v1alpha1.Node{Role: "worker"}, 2)
@@ -207,6 +253,9 @@ func TestEditNodes(t *testing.T) {
 	}
 	if _, err = RemoveNodes(doc, []string{"worker9"}); !fault.Is(err, fault.NodeNotFound) {
 		t.Errorf("a node that is not there: %v", err)
+	}
+	if less, err = RemoveNodes(doc, []string{"worker9", "worker"}, "dev-worker9"); err != nil || len(less.Nodes()) != 2 {
+		t.Errorf("one of which something is left: %v, %v", less.Nodes(), err)
 	}
 	if _, err = RemoveNodes(doc, []string{"control-plane"}); !fault.Is(err, fault.ConfigUnsupported) {
 		t.Errorf("the last control plane: %v", err)

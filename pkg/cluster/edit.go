@@ -69,12 +69,15 @@ func freeName(cluster, role string, nodes []v1alpha1.Node) string {
 }
 
 // RemoveNodes returns a copy of the document without these nodes, which may be called by what follows the cluster's name.
-// NodeNotFound where there is none of that name.
-func RemoveNodes(doc v1alpha1.Cluster, names []string) (v1alpha1.Cluster, error) {
+// NodeNotFound where there is none of that name. Of those in left a run that was cut off has removed a part: any run removes the rest.
+func RemoveNodes(doc v1alpha1.Cluster, names []string, left ...string) (v1alpha1.Cluster, error) {
 	out, nodes := *doc.DeepCopy(), doc.Nodes()
 	for _, name := range names {
 		full := fullName(doc.Name, name)
 		i := slices.IndexFunc(nodes, func(n v1alpha1.Node) bool { return n.Name == full })
+		if i < 0 && slices.Contains(left, full) {
+			continue
+		}
 		if i < 0 {
 			return out, fault.New(fault.NodeNotFound, "cluster %q has no node %q", doc.Name, name).WithHint("`cove node list --name %s` shows its nodes", doc.Name)
 		}

@@ -96,6 +96,9 @@ func podImages(workload *unstructured.Unstructured) []string {
 // joinLoaded returns the step that joins a new node once it has the images that its first pods want.
 func (d *delta) joinLoaded(n v1alpha1.Node) func(context.Context, *Context) error {
 	return func(ctx context.Context, rc *Context) error {
+		if err := d.clearStale(ctx, rc, n); err != nil {
+			return err
+		}
 		reporter(ctx).Waiting("the images of DaemonSets")
 		if err := await(ctx, d.daemonsLoaded); err != nil {
 			return err

@@ -106,7 +106,8 @@ func startPublished(ctx context.Context, rc *Context, spec engine.NodeSpec, auto
 
 // Undo removes the run's container of that name and its volumes.
 func (s startNode) Undo(ctx context.Context, rc *Context) error {
-	if rc.record.has(s.node.Name) { // the run went on, and what failed later is no fault of this node
+	// The run may have gone on, and what failed later is no fault of this node; or it may still be wanted where it joined.
+	if rc.record.has(s.node.Name) || rc.keeps(s.node.Name) {
 		return nil
 	}
 	sel := engine.Selector{Cluster: rc.Name(), Run: rc.Emitter.Run()}

@@ -27,6 +27,8 @@ type observed struct {
 	kept     map[string]int           // how many volumes each node has
 	// settings is what the containers say that they were made with, as settingsOf has it.
 	settings map[string]string
+	// elects: the first control plane's leaders are elected. Only Apply looks.
+	elects bool
 }
 
 // observe looks at a cluster without touching it. ClusterNotFound where there is none, ClusterIncomplete where it never was

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
 	"github.com/cove-k8s/cove/pkg/engine"
@@ -37,7 +38,7 @@ func (d *delta) plan(rc *Context, o ApplyOptions) Plan {
 	}
 	d.planRevived(stage)
 	d.planRemoval(stage, "cleanup", d.leftoverNodes(), o)
-	d.planRemoval(stage, "lost", d.lost, ApplyOptions{Force: true, DrainTimeout: lostDrain})
+	d.planRemoval(stage, "lost", d.lost, o)
 	d.planUpgrade(stage, rc, o)
 	d.planGrowth(stage)
 	d.planReplacements(stage)
@@ -172,6 +173,9 @@ func (d *delta) startSteps() []Step {
 	for _, name := range d.start {
 		steps = append(steps, step{"start/" + name, "Start " + name, startContainer(name)})
 	}
+	for _, name := range d.voters() {
+		steps = append(steps, step{"start/" + name, "Start " + name + ", which is to go", startVoter(name)})
+	}
 	for _, r := range d.revived {
 		steps = append(steps, r.step())
 	}
@@ -195,7 +199,7 @@ func (d *delta) planGrowth(stage stageFunc) {
 	}
 	before, after := len(controlPlanes(d.was.record.nodes())), len(controlPlanes(nodesOf(d.doc)))
 	if before == 1 && after > 1 {
-		stage("elect", step{"elect", "Let control planes elect leaders", setElection(true, controlPlanes(d.was.record.nodes()))})
+		stage("elect", undoableStep{step{"elect", "Let control planes elect leaders", setElection(true, controlPlanes(d.was.record.nodes()))}, undoElection})
 	}
 	var containers, joins []Step
 	for _, n := range d.add {
@@ -240,39 +244,69 @@ func (d *delta) planDNS(stage stageFunc, nodes []v1alpha1.Node) {
 	stage("dns", steps...)
 }
 
-// planRemoval takes nodes out, one after the other: pods first, then etcd's member, then the node's object, its container and its
-// data. That it is not a node of the cluster any more is recorded as soon as its pods are gone.
+// planRemoval takes nodes out: the pods of all of them go first; where they do not, every node stays what it was. Then all leave the
+// record together, and one after the other, who does not run first, they leave etcd, Kubernetes and the engine.
 func (d *delta) planRemoval(stage stageFunc, why string, nodes []v1alpha1.Node, o ApplyOptions) {
-	if len(nodes) == 0 {
-		return
+	nodes = d.deadFirst(nodes)
+	for _, n := range nodes {
+		switch id := removalID(why, n, "drain"); {
+		case why == "remove":
+			stage("drain", step{id, "Drain " + n.Name, drainNode(n.Name, o)})
+		case slices.Contains(d.fresh, n.Name):
+			stage("drain", step{id, "Drain " + n.Name, drainReady(n.Name, o)})
+		}
+	}
+	switch {
+	case len(nodes) == 0:
+	case why == "remove":
+		stage("record", step{"remove/record", "Record that " + namesOf(nodes) + " will be gone", d.forgetNodes(nodes)})
+	case why == "lost":
+		stage("record", step{"lost/record", "Record that " + namesOf(nodes) + " will be made anew", d.missNodes(nodes)})
 	}
 	for _, n := range nodes {
-		id := func(what string) string { return fmt.Sprintf("%s/%s/%s", why, n.Name, what) }
-		if why == "remove" { // where its pods do not go, the node stays what it was
-			stage("drain", step{id("drain"), "Drain " + n.Name, drainNode(n.Name, o)})
-		}
-		if d.was.record.has(n.Name) {
-			stage("record", step{id("record"), "Record that " + n.Name + " will be gone", d.forgetNode(n.Name)})
-		}
-		if n.Role == engine.RoleControlPlane {
-			stage("balance", step{id("balance"), "Lead the load balancer past " + n.Name, func(ctx context.Context, rc *Context) error {
-				return updateBalancer(ctx, rc, controlPlanes(rc.record.nodes()))
-			}})
-			stage("etcd", step{id("etcd"), "Take " + n.Name + " out of etcd", d.leaveEtcd(n.Name)})
-			// Connections that the load balancer made earlier end with it: its API server has nowhere to write any more.
-			stage("stop", step{id("stop"), "Stop " + n.Name, d.stopLeaving(n.Name)})
-		}
-		stage("remove", step{id("object"), "Remove " + n.Name + " from Kubernetes", func(ctx context.Context, rc *Context) error {
-			return rc.kube.DeleteNodeObject(ctx, n.Name)
-		}})
-		stage("remove", step{id("container"), "Remove the container and the volumes of " + n.Name, removeNode(n.Name)})
+		d.planRemoved(stage, why, n)
 	}
+}
+
+func removalID(why string, n v1alpha1.Node, what string) string {
+	return fmt.Sprintf("%s/%s/%s", why, n.Name, what)
+}
+
+func namesOf(nodes []v1alpha1.Node) string {
+	var names []string
+	for _, n := range nodes {
+		names = append(names, n.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// planRemoved takes out a node that the record has no more: etcd's member, then the node's object, its container and its data.
+func (d *delta) planRemoved(stage stageFunc, why string, n v1alpha1.Node) {
+	id := func(what string) string { return removalID(why, n, what) }
+	stop := stopAtOnceStep(n.Name) // else its kubelet would make its object anew
+	if n.Role == engine.RoleControlPlane {
+		stage("balance", step{id("balance"), "Lead the load balancer past " + n.Name, func(ctx context.Context, rc *Context) error {
+			return updateBalancer(ctx, rc, controlPlanes(rc.record.nodes()))
+		}})
+		leave := d.leaveEtcd(n.Name)
+		if why == "cleanup" { // it may be joining
+			leave = d.takeOut(n.Name)
+		}
+		stage("etcd", step{id("etcd"), "Take " + n.Name + " out of etcd", leave})
+		// Connections that the load balancer made earlier end with it: its API server has nowhere to write any more.
+		stop = d.stopLeaving(n.Name)
+	}
+	stage("stop", step{id("stop"), "Stop " + n.Name, stop})
+	stage("remove", step{id("object"), "Remove " + n.Name + " from Kubernetes", func(ctx context.Context, rc *Context) error {
+		return rc.kube.DeleteNodeObject(ctx, n.Name)
+	}})
+	stage("remove", step{id("container"), "Remove the container and the volumes of " + n.Name, removeNode(n.Name)})
 }
 
 // planShrink ends the election where one control plane is left.
 func (d *delta) planShrink(stage stageFunc) {
 	before, after := controlPlanes(d.was.record.nodes()), controlPlanes(nodesOf(d.doc))
-	if len(before) > 1 && len(after) == 1 {
+	if d.elect || len(before) > 1 && len(after) == 1 {
 		stage("elect", step{"elect/one", "Let the only control plane lead without an election", setElection(false, after)})
 	}
 }

@@ -27,7 +27,7 @@ const (
 
 // created is the content of createdFile. Runs that change a cluster keep to one order: what is taken away leaves the record
 // before it is touched, what is added comes into it when it is done. So a node that the record has is whole, and one that
-// it has not is the rest of a run that was cut off.
+// it has not is the rest of a run that was cut off. A node that is made anew stays in the document, and is missing until it is whole.
 type created struct {
 	Run               string    `json:"run"`
 	Time              time.Time `json:"time"`
@@ -36,8 +36,10 @@ type created struct {
 	Upgrading string `json:"upgrading,omitempty"`
 	// Revision counts the writes; the highest one is true where control planes disagree.
 	Revision int `json:"revision,omitempty"`
-	// Document is the cluster as it was last brought to be.
+	// Document is the cluster as it is wanted.
 	Document *v1alpha1.Cluster `json:"document,omitempty"`
+	// Missing are the nodes of the document that are not whole: they are being made anew.
+	Missing []string `json:"missing,omitempty"`
 	// Balanced: a load balancer stands before the API, and its address is the endpoint's.
 	Balanced bool `json:"balanced,omitempty"`
 	// APIPort is the port of the engine's host on which the API is published.
@@ -74,12 +76,28 @@ func (c created) server(info engine.Info) string {
 	return serverURL(info, engine.Node{Ports: []engine.Port{port}})
 }
 
-// nodes returns the nodes that the record has, control planes first.
+// nodes returns the whole nodes that the record has, control planes first.
 func (c created) nodes() []v1alpha1.Node {
+	return slices.DeleteFunc(c.wanted(), func(n v1alpha1.Node) bool { return slices.Contains(c.Missing, n.Name) })
+}
+
+// wanted returns the nodes of the record's document, whole or not, control planes first.
+func (c created) wanted() []v1alpha1.Node {
 	if c.Document == nil {
 		return nil
 	}
 	return nodesOf(*c.Document)
+}
+
+// without returns the record as it is without these nodes.
+func (c created) without(nodes []v1alpha1.Node) created {
+	named := func(name string) bool {
+		return slices.ContainsFunc(nodes, func(n v1alpha1.Node) bool { return n.Name == name })
+	}
+	c.Document = c.Document.DeepCopy()
+	c.Document.SetNodes(slices.DeleteFunc(nodesOf(*c.Document), func(n v1alpha1.Node) bool { return named(n.Name) }))
+	c.Missing = slices.DeleteFunc(slices.Clone(c.Missing), named)
+	return c
 }
 
 // readCreated returns the newest record that the cluster's control planes have; fs.ErrNotExist where none has one, and

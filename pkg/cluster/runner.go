@@ -133,8 +133,11 @@ func (r Runner) fail(ctx context.Context, rc *Context, begun []Stage, cause erro
 		left = append(left, undoStage(ctx, rc, stage)...)
 	}
 	if len(left) > 0 {
-		rc.Emitter.Warn(fmt.Sprintf("`cove delete %s` removes the rest once the engine answers", rc.Name()),
-			"not all could be removed: %v", errors.Join(left...))
+		hint := fmt.Sprintf("`cove delete %s` removes the rest once the engine answers", rc.Name())
+		if rc.record.Document != nil { // the cluster was there before
+			hint = "the next `cove apply` or `cove node` command removes the rest"
+		}
+		rc.Emitter.Warn(hint, "not all could be removed: %v", errors.Join(left...))
 	}
 	return cause
 }

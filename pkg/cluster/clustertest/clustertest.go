@@ -12,6 +12,7 @@ import (
 	"net"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -57,11 +58,12 @@ type World struct {
 	// CutOff are the nodes that run and that no other one reaches.
 	CutOff map[string]bool
 
-	mu      sync.Mutex
-	applied []string
-	calls   []string
-	labels  map[string]map[string]string // by node
-	objects map[string]*addontest.API    // by the cluster's CA
+	mu        sync.Mutex
+	processes map[string]bool // IDs that processes in etcd's containers had
+	applied   []string
+	calls     []string
+	labels    map[string]map[string]string // by node
+	objects   map[string]*addontest.API    // by the cluster's CA
 }
 
 // New gives the engine nodes that do something.
@@ -122,6 +124,9 @@ func (w *World) exec(node string, cmd engine.Command) error {
 		return w.ctr(node, cmd)
 	case "systemctl":
 		return w.systemctl(node, cmd)
+	case "pkill":
+		w.log("pkill " + node)
+		return &engine.ExitError{Code: 1} // kubeadm has ended
 	case "journalctl":
 		fmt.Fprintf(cmd.Stdout, "journal of %s: %s\n", node, strings.Join(cmd.Args[1:], " "))
 		return nil
@@ -247,9 +252,13 @@ func (w *World) writeAdminConf(node string) error {
 
 // writeControlPlane writes what else kubeadm leaves on a control plane, where it is not there.
 func (w *World) writeControlPlane(node string) error {
+	alone, err := w.alone(node)
+	if err != nil {
+		return err
+	}
 	files := map[string]string{"/var/lib/etcd/member": node, etcdManifest: etcdPod(node)}
 	for _, name := range []string{"kube-controller-manager", "kube-scheduler"} {
-		files["/etc/kubernetes/manifests/"+name+".yaml"] = "    - --leader-elect=false\n"
+		files["/etc/kubernetes/manifests/"+name+".yaml"] = "    - --leader-elect=" + strconv.FormatBool(!alone) + "\n"
 	}
 	for name, cn := range map[string]string{"front-proxy-ca": "front-proxy-ca", "etcd/ca": "etcd-ca"} {
 		if _, err := w.Engine.ReadFile(context.Background(), node, pkiDir+name+".crt"); err == nil {
@@ -270,6 +279,17 @@ func (w *World) writeControlPlane(node string) error {
 		}
 	}
 	return nil
+}
+
+// alone reports whether the node is the only control plane of its cluster.
+func (w *World) alone(node string) (bool, error) {
+	ctx := context.Background()
+	self, err := w.Engine.Node(ctx, node)
+	if err != nil {
+		return false, err
+	}
+	all, err := w.Engine.Nodes(ctx, engine.Selector{Cluster: self.Cluster, Role: engine.RoleControlPlane})
+	return len(all) == 1, err
 }
 
 func (w *World) now() time.Time {
