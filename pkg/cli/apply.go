@@ -26,13 +26,20 @@ type changeOptions struct {
 	output     string
 }
 
-// vars adds the flags.
+// vars adds the flags of commands that may drain nodes.
 func (o *changeOptions) vars(cmd *cobra.Command) {
+	o.plainVars(cmd)
 	flags := cmd.Flags()
-	flags.DurationVar(&o.apply.Timeout, "timeout", cluster.DefaultTimeout, "how long the change may take; getting the node image does not count")
-	lockTimeoutVar(cmd, &o.apply.LockTimeout)
 	flags.DurationVar(&o.apply.DrainTimeout, "drain-timeout", cluster.DefaultDrainTimeout, "how long the pods of one node may take to leave it")
 	flags.BoolVar(&o.apply.Force, "force", false, "end pods that do not leave a node, also those that nothing makes anew")
+}
+
+// plainVars adds the flags of commands that drain none.
+func (o *changeOptions) plainVars(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	o.apply.DrainTimeout = cluster.DefaultDrainTimeout
+	flags.DurationVar(&o.apply.Timeout, "timeout", cluster.DefaultTimeout, "how long the change may take; getting the node image does not count")
+	lockTimeoutVar(cmd, &o.apply.LockTimeout)
 	flags.BoolVarP(&o.yes, "yes", "y", false, "do not ask before data is destroyed")
 	kubeconfigVar(cmd, &o.kubeconfig)
 	flags.BoolVar(&o.apply.SkipKubeconfig, "no-kubeconfig", false, "leave the kubeconfig alone")

@@ -117,7 +117,7 @@ addons. When it fails or is interrupted, what was added is removed again.`,
 	}
 	f.nameVar(cmd, &o.name)
 	o.specVars(f, cmd)
-	o.change.vars(cmd)
+	o.change.plainVars(cmd)
 	flags := cmd.Flags()
 	role := ""
 	enumVar(cmd, &role, "role", "", "role", string(kind.WorkerRole), string(kind.ControlPlaneRole))
@@ -163,7 +163,11 @@ func newNodeRemoveCmd(f *Factory, run func(context.Context, *nodeOptions) error)
 	if run == nil {
 		run = func(ctx context.Context, o *nodeOptions) error {
 			o.change.yes = true // who names a node means it
-			return f.changeNodes(ctx, o, func(doc v1alpha1.Cluster) (v1alpha1.Cluster, error) { return cluster.RemoveNodes(doc, o.nodes) })
+			var left []string
+			o.change.apply.Left = func(nodes []string) { left = nodes }
+			return f.changeNodes(ctx, o, func(doc v1alpha1.Cluster) (v1alpha1.Cluster, error) {
+				return cluster.RemoveNodes(doc, o.nodes, left...)
+			})
 		}
 	}
 	cmd := &cobra.Command{
@@ -208,8 +212,9 @@ func newNodeReplaceCmd(f *Factory, run func(context.Context, *nodeOptions) error
 	o.again = true
 	cmd := &cobra.Command{
 		Use: "replace NODE...", Short: "Make nodes anew, with nothing of their data",
-		Long: `Make nodes anew under their names and addresses: what is on their volumes is lost. A control
-plane that died is replaced so, by way of the others; the last one cannot be.`,
+		Long: `Make nodes anew under their names and addresses: what is on their volumes is lost. The pods
+of a node that is Ready leave it first, as for cove node remove. A control plane that died is
+replaced so, by way of the others; the last one cannot be.`,
 		Example:           "  cove node replace control-plane2 --name dev --yes",
 		ValidArgsFunction: f.completeNodes,
 	}
@@ -236,7 +241,7 @@ its pods come back.`,
 	}
 	f.nameVar(cmd, &o.name)
 	o.specVars(f, cmd)
-	o.change.vars(cmd)
+	o.change.plainVars(cmd)
 	flags := cmd.Flags()
 	flags.StringSliceVar(&o.removeLabels, "remove-label", nil, "take a label away: KEY")
 	flags.StringSliceVar(&o.removeTaints, "remove-taint", nil, "take a taint away: KEY, or KEY:EFFECT")
