@@ -75,49 +75,6 @@ func makeToken(ctx context.Context, rc *Context) error {
 	return rc.kube.CreateBootstrapToken(ctx, token, joinTTL)
 }
 
-// undoJoin takes a node that joined out again, where the run failed before it was recorded. Its container is stopped before its object
-// goes, because its kubelet would register anew. Control planes leave one after the other: etcd changes one member at a time. A node
-// that cannot be taken out keeps its container and its data: it may have a vote in etcd, and the next run removes it.
-func (d *delta) undoJoin(n v1alpha1.Node) func(context.Context, *Context) error {
-	return func(ctx context.Context, rc *Context) error {
-		if rc.record.has(n.Name) || rc.kube == nil {
-			return nil
-		}
-		err := d.unjoin(ctx, rc, n)
-		if err != nil {
-			rc.keep(n.Name)
-		}
-		return err
-	}
-}
-
-func (d *delta) unjoin(ctx context.Context, rc *Context, n v1alpha1.Node) error {
-	if n.Role != engine.RoleControlPlane {
-		if err := stopAtOnce(ctx, rc, n.Name); err != nil && !event.IsSkip(err) {
-			return err
-		}
-		return rc.kube.DeleteNodeObject(ctx, n.Name)
-	}
-	d.leaving.Lock()
-	defer d.leaving.Unlock()
-	past := updateBalancer(ctx, rc, controlPlanes(rc.record.nodes()))
-	if err := d.takeOut(n.Name)(ctx, rc); err != nil && !event.IsSkip(err) {
-		return errors.Join(past, err)
-	}
-	return errors.Join(past, rc.kube.DeleteNodeObject(ctx, n.Name))
-}
-
-// clearStale removes what Kubernetes and etcd still have of a node of that name, before it joins.
-func (d *delta) clearStale(ctx context.Context, rc *Context, n v1alpha1.Node) error {
-	if err := rc.kube.DeleteNodeObject(ctx, n.Name); err != nil {
-		return err
-	}
-	if n.Role != engine.RoleControlPlane {
-		return nil
-	}
-	return d.leaveEtcd(n.Name)(ctx, rc)
-}
-
 // drainNode returns the step that makes a node's pods go. A node that does not run, or that Kubernetes does not know, has none
 // that could be asked.
 func drainNode(name string, o ApplyOptions) func(context.Context, *Context) error {

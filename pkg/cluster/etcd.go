@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/cove-k8s/cove/pkg/engine"
-	"github.com/cove-k8s/cove/pkg/event"
 	"github.com/cove-k8s/cove/pkg/fault"
 	"github.com/cove-k8s/cove/pkg/wait"
 )
@@ -164,72 +163,4 @@ func (d *delta) leaveEtcd(node string) func(context.Context, *Context) error {
 	return func(ctx context.Context, rc *Context) error {
 		return viaOthers(ctx, rc, node, func(via string) error { return removeEtcdMember(ctx, rc, via, node) })
 	}
-}
-
-// endJoin ends the kubeadm that a run which was cut off has left at work in a node: an engine does not end what it was asked to run.
-// Nobody makes a voter of the node's learner then, and no learner comes into the place of one that is taken out.
-func endJoin(ctx context.Context, rc *Context, node string) error {
-	n, err := rc.Engine.Node(ctx, node)
-	if fault.Is(err, fault.NodeNotFound) || err == nil && n.State != engine.StateRunning {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	_, err = engine.Output(ctx, rc.Engine, node, "pkill", "-KILL", "-x", "kubeadm")
-	if exit := (*engine.ExitError)(nil); errors.As(err, &exit) { // none runs
-		return nil
-	}
-	return err
-}
-
-// takeOut returns what ends a control plane that was joining: who has a vote leaves etcd before its container is stopped, because of
-// two voters both must be there for it; who has none yet is stopped first, so that it gets none meanwhile.
-func (d *delta) takeOut(node string) func(context.Context, *Context) error {
-	return func(ctx context.Context, rc *Context) error {
-		if err := endJoin(ctx, rc, node); err != nil {
-			return err
-		}
-		votes := false
-		err := viaOthers(ctx, rc, node, func(via string) error {
-			members, err := etcdMembersOf(ctx, rc, via, node)
-			votes = slices.ContainsFunc(members, func(m etcdMember) bool { return !m.IsLearner })
-			return err
-		})
-		if err == nil && votes {
-			err = d.leaveEtcd(node)(ctx, rc)
-		}
-		if err != nil {
-			return err
-		}
-		if err := d.stopLeaving(node)(ctx, rc); !event.IsSkip(err) {
-			return err
-		}
-		return d.leaveEtcd(node)(ctx, rc)
-	}
-}
-
-// stopLeaving returns the step that stops a control plane that has left etcd; it may be gone already. Where a run that was cut off has
-// left it joining, it may have come into etcd again by then, as a learner, and etcd takes in one learner at a time.
-func (d *delta) stopLeaving(name string) func(context.Context, *Context) error {
-	return func(ctx context.Context, rc *Context) error {
-		if err := stopAtOnce(ctx, rc, name); err != nil {
-			return err
-		}
-		return d.leaveEtcd(name)(ctx, rc)
-	}
-}
-
-// stopAtOnceStep returns the step that ends a node that is to go.
-func stopAtOnceStep(name string) func(context.Context, *Context) error {
-	return func(ctx context.Context, rc *Context) error { return stopAtOnce(ctx, rc, name) }
-}
-
-// stopAtOnce ends a node that is to go; it may be gone already.
-func stopAtOnce(ctx context.Context, rc *Context, name string) error {
-	err := rc.Engine.StopNode(ctx, name, 0)
-	if fault.Is(err, fault.NodeNotFound) {
-		return event.Skip("its container is gone")
-	}
-	return err
 }
