@@ -23,6 +23,8 @@ type ApplyOptions struct {
 	Confirm func(Difference) (bool, error)
 	// Only refuses to make a cluster where there is none: ClusterNotFound.
 	Only bool
+	// SwitchContext makes the context the current one also where the cluster is there already: a change keeps the user where he is.
+	SwitchContext bool
 	// Again names nodes that are to be made anew, with nothing of their data kept.
 	Again []string
 	// Left, if set, is told before anything is asked of Want which nodes runs that were cut off have left something of.
@@ -77,6 +79,8 @@ func Apply(ctx context.Context, d Deps, name string, want Want, o ApplyOptions) 
 	if err != nil {
 		return Difference{}, "", err
 	}
+	o.KeepContext = !o.SwitchContext
+	delta.staleContext(ctx, d, o)
 	diff := Difference{Cluster: name, Changes: delta.changes}
 	if delta.empty() && sameJSON(was.record.Document, delta.doc) {
 		return diff, fmt.Sprintf("cluster %q is as its document says", name), nil

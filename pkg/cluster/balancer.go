@@ -29,6 +29,14 @@ func (rc *Context) gateway() string {
 	if rc.balanced {
 		return balancerName(rc.Name())
 	}
+	return rc.publishes()
+}
+
+// publishes returns the control plane that publishes the API where there is no load balancer.
+func (rc *Context) publishes() string {
+	if rc.publisher != "" {
+		return rc.publisher
+	}
 	return rc.first
 }
 

@@ -36,6 +36,8 @@ type delta struct {
 	balancer bool
 	// elect says that elections are to end: one control plane will be left.
 	elect bool
+	// misled says that the cluster's context in the kubeconfig is wrong.
+	misled bool
 	// address says that the API is published on another address than before.
 	address bool
 	enable  []string // addons
@@ -236,6 +238,9 @@ func (d *delta) node(was, want v1alpha1.Node) {
 	case down:
 		d.start = append(d.start, want.Name)
 		d.note(Modify, objectOf(want), string(container.State)+" → running")
+	case container.KeptDown: // by a stop that was cut off
+		d.start = append(d.start, want.Name)
+		d.note(Modify, objectOf(want), whyKeptDown)
 	}
 	d.labels(was, want)
 }
@@ -304,6 +309,9 @@ func (d *delta) loadBalancer() {
 	case b.State != engine.StateRunning:
 		d.start = append(d.start, b.Name)
 		d.note(Modify, object, string(b.State)+" → running")
+	case b.KeptDown:
+		d.start = append(d.start, b.Name)
+		d.note(Modify, object, whyKeptDown)
 	}
 }
 

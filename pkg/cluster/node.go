@@ -64,7 +64,7 @@ func (s startNode) createAndStart(ctx context.Context, rc *Context, files func(c
 	if err := choosePorts(ctx, rc, s.node, spec.Ports[len(spec.Ports)-len(s.node.ExtraPortMappings):]); err != nil {
 		return err
 	}
-	auto := !rc.balanced && s.node.Name == rc.first && rc.Doc.Cluster.Networking.APIServerPort == 0
+	auto := !rc.balanced && s.node.Name == rc.publishes() && rc.record.APIPort == 0 && rc.Doc.Cluster.Networking.APIServerPort == 0
 	return startPublished(ctx, rc, spec, auto, files)
 }
 
@@ -170,8 +170,12 @@ func nodeSpec(rc *Context, n v1alpha1.Node) (engine.NodeSpec, error) {
 			spec.DNSSearch = []string{"."}
 		}
 	}
-	if n.Name == rc.first && !rc.balanced {
-		spec.Ports = append(spec.Ports, apiPort(net))
+	if n.Name == rc.publishes() && !rc.balanced {
+		port := apiPort(net)
+		if port.HostPort == 0 {
+			port.HostPort = rc.record.APIPort // what kubeconfigs have stays, where there was one
+		}
+		spec.Ports = append(spec.Ports, port)
 	}
 	for _, m := range n.ExtraMounts {
 		spec.Mounts = append(spec.Mounts, engine.Mount{

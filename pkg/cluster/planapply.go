@@ -30,9 +30,12 @@ func (d *delta) plan(rc *Context, o ApplyOptions) Plan {
 	for _, n := range d.revive {
 		d.revived = append(d.revived, &replacement{d: d, node: n})
 	}
-	stage("start", d.startSteps()...)
+	d.planStart(stage)
 	d.planResume(stage)
 	stage("api", step{"api", "Reach the API server", waitAPI})
+	if d.was.allStopped() && len(controlPlanes(d.was.record.nodes())) > 1 {
+		stage("leases", step{"leases", "Let the control planes elect new leaders", dropLeases})
+	}
 	if d.address {
 		stage("address", step{"address", "Keep the address for later control planes", keepSANs})
 	}
@@ -51,8 +54,9 @@ func (d *delta) plan(rc *Context, o ApplyOptions) Plan {
 	d.planRemoval(stage, "remove", d.remove, o)
 	d.planShrink(stage)
 	stage("record", step{"record", "Record the cluster", d.recordDocument})
-	if d.balancer && !o.SkipKubeconfig {
-		stage("kubeconfig", step{"kubeconfig", "Write context " + ContextName(d.doc.Name) + " to the kubeconfig", mergeKubeconfig})
+	if (d.balancer || d.misled || d.startsBalancer()) && !o.SkipKubeconfig {
+		moved := func(rc *Context) bool { return d.address || movedSince(d.was.record.APIPort)(rc) }
+		stage("kubeconfig", step{"kubeconfig", "Keep context " + ContextName(d.doc.Name) + " up to date", keepKubeconfig(moved)})
 	}
 	return p
 }
@@ -150,19 +154,42 @@ func (d *delta) chosenImage(rc *Context, n v1alpha1.Node) string {
 	return image
 }
 
-func (d *delta) loadKeys(ctx context.Context, rc *Context) error {
+// loadKeys reads the keys from a control plane that has them, rather from one that runs. One that is to be made anew may have none.
+func (d *delta) loadKeys(ctx context.Context, rc *Context) (err error) {
+	if rc.kubeadmAddons, err = wantedAddons(rc); err != nil {
+		return err
+	}
+	err = incomplete(rc.Name())
 	for _, cp := range d.was.controlPlanes() {
-		if !d.was.record.has(cp.Name) {
+		anew := slices.ContainsFunc(d.lost, func(n v1alpha1.Node) bool { return n.Name == cp.Name })
+		if anew || !d.was.record.has(cp.Name) {
 			continue
 		}
-		var err error
-		if rc.kubeadmAddons, err = wantedAddons(rc); err != nil {
+		if err = loadKeys(ctx, rc, cp.Name); err == nil || ctx.Err() != nil {
 			return err
 		}
-		return loadKeys(ctx, rc, cp.Name)
 	}
-	return incomplete(rc.Name())
+	return err
 }
+
+// planStart starts what stands still, as a start of the whole cluster does.
+func (d *delta) planStart(stage stageFunc) {
+	nodes := slices.DeleteFunc(slices.Clone(d.start), func(name string) bool { return name == balancerName(d.doc.Name) })
+	for _, n := range d.revive {
+		nodes = append(nodes, n.Name)
+	}
+	if len(nodes) > 0 {
+		stage("certificates", step{"certificates/renew", "Renew the certificates that end soon", renewCertificates(nodes)})
+	}
+	if d.startsBalancer() { // before the nodes: its port may change, and belongs into the record
+		name := balancerName(d.doc.Name)
+		stage("balancer", step{"start/" + name, "Start the load balancer", startBalancerAgain})
+	}
+	stage("start", d.startSteps()...)
+}
+
+// startsBalancer reports whether the load balancer is whole and stands still.
+func (d *delta) startsBalancer() bool { return slices.Contains(d.start, balancerName(d.doc.Name)) }
 
 // startSteps bring what is whole and stands still to life, the load balancer first among equals.
 func (d *delta) startSteps() []Step {
@@ -171,7 +198,9 @@ func (d *delta) startSteps() []Step {
 		steps = append(steps, undoableStep{step{"balancer", "Start a new load balancer", replaceBalancer}, d.undoBalancer})
 	}
 	for _, name := range d.start {
-		steps = append(steps, step{"start/" + name, "Start " + name, startContainer(name)})
+		if name != balancerName(d.doc.Name) {
+			steps = append(steps, step{"start/" + name, "Start " + name, startContainer(name)})
+		}
 	}
 	for _, name := range d.voters() {
 		steps = append(steps, step{"start/" + name, "Start " + name + ", which is to go", startVoter(name)})
@@ -182,14 +211,25 @@ func (d *delta) startSteps() []Step {
 	return steps
 }
 
-// planRevived waits for the nodes that did not run, and got another container before the API was asked for.
+// planRevived waits for the nodes that did not run, and were started, or got another container, before the API was asked for. Those of an
+// upgrade are waited for by that: their kubelets may be held.
 func (d *delta) planRevived(stage stageFunc) {
+	var started []v1alpha1.Node
+	for _, n := range nodesOf(d.doc) {
+		upgraded := slices.ContainsFunc(d.upgrade, func(u v1alpha1.Node) bool { return u.Name == n.Name })
+		if slices.Contains(d.start, n.Name) && !upgraded {
+			started = append(started, n)
+		}
+	}
 	var back []Step
 	for _, r := range d.revived {
 		back = append(back, r.ready())
 	}
+	for _, n := range started {
+		back = append(back, step{"ready/" + n.Name, n.Name + " is back", waitBack([]string{n.Name})})
+	}
 	stage("ready", back...)
-	d.planDNS(stage, d.revive)
+	d.planDNS(stage, slices.Concat(d.revive, started))
 }
 
 // planGrowth adds nodes: all together, control planes and workers.

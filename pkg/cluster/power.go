@@ -26,13 +26,26 @@ type PowerOptions struct {
 	Nodes []string
 }
 
-// powered is a run on the containers of a cluster.
-func powered(ctx context.Context, d Deps, name string, o PowerOptions, plan func(observed, []engine.Node, *Context) (Plan, error)) error {
+// powerPlan says what to do to these containers of a cluster.
+type powerPlan func(was observed, chosen []engine.Node, rc *Context) (Plan, error)
+
+// powered is a run on the containers of a cluster, or several one after the other.
+func powered(ctx context.Context, d Deps, name string, o PowerOptions, plans ...powerPlan) error {
 	unlock, err := lock(ctx, d.StateDir, name, o.LockTimeout)
 	if err != nil {
 		return err
 	}
 	defer unlock()
+	for _, plan := range plans {
+		if err := power(ctx, d, name, o, plan); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// power carries a plan out; the caller has the lock.
+func power(ctx context.Context, d Deps, name string, o PowerOptions, plan powerPlan) error {
 	was, err := observe(ctx, d, name)
 	if err != nil {
 		return err
@@ -88,18 +101,30 @@ func fullName(cluster, node string) string {
 // Stop stops a cluster, or some of its nodes: pods end in order, data stays, and nothing comes back by itself, not even when the
 // engine is started anew. What is stopped already stays so.
 func Stop(ctx context.Context, d Deps, name string, o PowerOptions) error {
-	return powered(ctx, d, name, o, func(_ observed, chosen []engine.Node, _ *Context) (Plan, error) {
-		nodes, balancer := Stage{Name: "stop"}, Stage{Name: "balancer"}
-		for _, n := range chosen {
-			s := step{"stop/" + n.Name, "Stop " + n.Name, stopContainer(n.Name)}
-			if n.Role == engine.RoleLoadBalancer {
-				balancer.Steps = append(balancer.Steps, s)
-			} else {
-				nodes.Steps = append(nodes.Steps, s)
-			}
+	return powered(ctx, d, name, o, planStop)
+}
+
+// Restart stops a cluster, or some of its nodes, and starts it as Start does. What could not be started is not stopped.
+func Restart(ctx context.Context, d Deps, name string, o PowerOptions) error {
+	return powered(ctx, d, name, o, func(was observed, chosen []engine.Node, rc *Context) (Plan, error) {
+		if _, err := planStart(was, chosen, rc); err != nil {
+			return Plan{}, err
 		}
-		return Plan{Cluster: name, Stages: slices.DeleteFunc([]Stage{nodes, balancer}, func(s Stage) bool { return len(s.Steps) == 0 })}, nil
-	})
+		return planStop(was, chosen, rc)
+	}, planStart)
+}
+
+func planStop(was observed, chosen []engine.Node, _ *Context) (Plan, error) {
+	nodes, balancer := Stage{Name: "stop"}, Stage{Name: "balancer"}
+	for _, n := range chosen {
+		s := step{"stop/" + n.Name, "Stop " + n.Name, stopContainer(n.Name)}
+		if n.Role == engine.RoleLoadBalancer {
+			balancer.Steps = append(balancer.Steps, s)
+		} else {
+			nodes.Steps = append(nodes.Steps, s)
+		}
+	}
+	return Plan{Cluster: was.name, Stages: slices.DeleteFunc([]Stage{nodes, balancer}, func(s Stage) bool { return len(s.Steps) == 0 })}, nil
 }
 
 func stopContainer(name string) func(context.Context, *Context) error {
@@ -137,7 +162,7 @@ func Resume(ctx context.Context, d Deps, name string, o PowerOptions) error {
 }
 
 // freezing plans to do that to all containers, together. They must be up.
-func freezing(id, title string, do func(engine.Engine, context.Context, string) error) func(observed, []engine.Node, *Context) (Plan, error) {
+func freezing(id, title string, do func(engine.Engine, context.Context, string) error) powerPlan {
 	return func(was observed, chosen []engine.Node, _ *Context) (Plan, error) {
 		stage := Stage{Name: id}
 		for _, n := range chosen {
@@ -176,22 +201,27 @@ func planStart(was observed, chosen []engine.Node, rc *Context) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
-	steps, names := startAll(was, chosen, lost)
+	steps, names := startAll(chosen, lost)
+	balancers := startBalancers(was, chosen)
+	if len(lost) == 0 { // else the record, which the load balancer's port belongs into, waits for them
+		steps, balancers = append(steps, balancers...), nil
+	}
 	if len(lost) > 0 || was.balancerLost() {
 		stage("prepare", step{"image", "Get the node image" + imageTitle(rc.Doc), was.imagesAgain(lost)})
 	}
 	stage("keys", step{"keys", "Read the cluster's keys", (&delta{was: was}).loadKeys})
 	stage("certificates", step{"certificates", "Renew the certificates that end soon", renewCertificates(names)})
 	stage("start", steps...)
+	stage("balancer", balancers...)
+	if !rc.Options.SkipKubeconfig {
+		stage("kubeconfig", step{"kubeconfig", "Keep context " + ContextName(was.name) + " up to date", keepKubeconfig(movedSince(was.record.APIPort))})
+	}
 	if rc.Options.Wait == WaitNone {
 		return p, nil
 	}
 	stage("api", step{"api", "Reach the API server", waitAPI})
 	if was.allStopped() && len(controlPlanes(was.record.nodes())) > 1 {
 		stage("leases", step{"leases", "Let the control planes elect new leaders", dropLeases})
-	}
-	if !rc.Options.SkipKubeconfig {
-		stage("kubeconfig", step{"kubeconfig", "Keep context " + ContextName(was.name) + " up to date", refreshKubeconfig(was.record.APIPort)})
 	}
 	if rc.Options.Wait != WaitAPI && len(names) > 0 {
 		stage("ready", step{"ready/nodes", "Nodes and their pods are back", waitBack(names)})
@@ -209,14 +239,10 @@ func (o observed) allStopped() bool {
 	})
 }
 
-// startAll returns the steps that start these containers, with the names of the nodes among them. Those that are lost get a new one, and
-// so does the load balancer, without which nobody would reach the nodes.
-func startAll(was observed, chosen []engine.Node, lost []v1alpha1.Node) (steps []Step, nodes []string) {
+// startAll returns the steps that start the nodes among these containers, with their names. Those that are lost get a new one.
+func startAll(chosen []engine.Node, lost []v1alpha1.Node) (steps []Step, nodes []string) {
 	for _, n := range chosen {
 		if n.Role == engine.RoleLoadBalancer {
-			if !was.balancerLost() {
-				steps = append(steps, step{"start/" + n.Name, "Start the load balancer", startBalancerAgain})
-			}
 			continue
 		}
 		nodes = append(nodes, n.Name)
@@ -226,10 +252,21 @@ func startAll(was observed, chosen []engine.Node, lost []v1alpha1.Node) (steps [
 		}
 		steps = append(steps, step{"start/" + n.Name, title, do})
 	}
-	if was.balancerLost() {
-		steps = append(steps, step{"balancer", "Start a new load balancer", balancerAgain})
-	}
 	return steps, nodes
+}
+
+// startBalancers returns the step that starts the load balancer, if it is among these containers. One that is lost gets a new container
+// in any case: without it nobody would reach the nodes.
+func startBalancers(was observed, chosen []engine.Node) []Step {
+	if was.balancerLost() {
+		return []Step{step{"balancer", "Start a new load balancer", balancerAgain}}
+	}
+	for _, n := range chosen {
+		if n.Role == engine.RoleLoadBalancer {
+			return []Step{step{"start/" + n.Name, "Start the load balancer", startBalancerAgain}}
+		}
+	}
+	return nil
 }
 
 func dnsSteps(nodes []v1alpha1.Node, names []string) []Step {
@@ -290,16 +327,6 @@ func anotherBalancer(ctx context.Context, rc *Context, image string) error {
 		return err
 	}
 	return rc.writeRecord(ctx, rc.record)
-}
-
-// refreshKubeconfig returns the step that writes the context anew where the port or the certificates have changed.
-func refreshKubeconfig(port uint16) func(context.Context, *Context) error {
-	return func(ctx context.Context, rc *Context) error {
-		if rc.record.APIPort == port && !rc.renewed {
-			return event.Skip("nothing in it has changed")
-		}
-		return mergeKubeconfig(ctx, rc)
-	}
 }
 
 // dropLeases removes the leases of leaders that ended with the last stop: nobody holds them, and who waits for one to run out

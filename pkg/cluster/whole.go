@@ -21,6 +21,9 @@ const (
 	whyCutOff      = "its container is cut off from its network"
 )
 
+// whyKeptDown says of a container that runs why it is touched: a stop was cut off before it could end it.
+const whyKeptDown = "it would not come back with the engine → it will"
+
 // stateGone is the state of a node on record that has no container.
 const stateGone engine.State = "gone"
 

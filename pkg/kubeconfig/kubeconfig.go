@@ -341,3 +341,27 @@ func Find(explicit, name string) (string, error) {
 	}
 	return "", nil
 }
+
+// Get returns the context of that name as kubectl reads it: of several entries the first one counts. false where there is none.
+func Get(explicit, name string) (Context, bool, error) {
+	set, err := load(options(explicit))
+	if err != nil {
+		return Context{}, false, err
+	}
+	c := Context{Name: name}
+	i := slices.IndexFunc(set.files, func(f *file) bool { return f.config.Contexts[name] != nil })
+	if i < 0 {
+		return c, false, nil
+	}
+	entry := set.files[i].config.Contexts[name]
+	c.Namespace = entry.Namespace
+	for _, f := range slices.Backward(set.files) {
+		if cluster := f.config.Clusters[entry.Cluster]; cluster != nil {
+			c.Server, c.CA, c.TLSServerName = cluster.Server, cluster.CertificateAuthorityData, cluster.TLSServerName
+		}
+		if user := f.config.AuthInfos[entry.AuthInfo]; user != nil {
+			c.ClientCert, c.ClientKey = user.ClientCertificateData, user.ClientKeyData
+		}
+	}
+	return c, true, nil
+}
