@@ -43,7 +43,7 @@ func (o *changeOptions) plainVars(cmd *cobra.Command) {
 	flags.BoolVarP(&o.yes, "yes", "y", false, "do not ask before data is destroyed")
 	kubeconfigVar(cmd, &o.kubeconfig)
 	flags.BoolVar(&o.apply.SkipKubeconfig, "no-kubeconfig", false, "leave the kubeconfig alone")
-	flags.BoolVar(&o.apply.KeepContext, "keep-context", false, "do not make the cluster's context the current one")
+	flags.BoolVar(&o.apply.KeepContext, "keep-context", false, "do not make the cluster's context the current one; of a cluster that is there it is not made so, unless this is false")
 	cmd.MarkFlagsMutuallyExclusive("no-kubeconfig", "keep-context")
 	cmd.MarkFlagsMutuallyExclusive("no-kubeconfig", "kubeconfig")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "show what would be done, and do nothing")
@@ -60,6 +60,7 @@ func (o *changeOptions) check(cmd *cobra.Command) error {
 	case o.output == formatYAML && !o.dryRun && !o.diff:
 		return usage(cmd, "", "-o yaml is for --dry-run; the events of a run come as -o json")
 	}
+	o.apply.SwitchContext = cmd.Flags().Changed("keep-context") && !o.apply.KeepContext
 	return checkLockTimeout(cmd, o.apply.LockTimeout)
 }
 

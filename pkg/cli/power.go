@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cove-k8s/cove/pkg/cluster"
+	"github.com/cove-k8s/cove/pkg/engine"
 	"github.com/cove-k8s/cove/pkg/event"
 )
 
@@ -29,6 +30,7 @@ type powerVerb struct {
 	next             string // a command that is likely to follow
 	aliases          []string
 	starts           bool
+	frozen           bool // it is about processes, which what is stopped has none of
 	do               func(context.Context, cluster.Deps, string, cluster.PowerOptions) error
 }
 
@@ -47,26 +49,19 @@ answering. Certificates that have ended are renewed, and where something else ha
 port, the cluster gets another one and the kubeconfig follows.`,
 		},
 		{
-			use: "restart", short: "Stop and start clusters", do: restart, starts: true,
+			use: "restart", short: "Stop and start clusters", do: cluster.Restart, starts: true,
 			long: `Stop clusters and start them again, and wait until they are usable.`,
 		},
 		{
-			use: "pause", short: "Freeze clusters where they are", do: cluster.Pause, done: "paused", next: "cove resume",
+			use: "pause", short: "Freeze clusters where they are", do: cluster.Pause, frozen: true, done: "paused", next: "cove resume",
 			long: `Freeze all processes of clusters: they use no CPU, keep their memory, and go on at once with
 "cove resume".`,
 		},
 		{
-			use: "resume", short: "Let paused clusters go on", do: cluster.Resume, done: "running again", aliases: []string{"unpause"},
+			use: "resume", short: "Let paused clusters go on", do: cluster.Resume, frozen: true, done: "running again", aliases: []string{"unpause"},
 			long: `Let clusters that were paused go on where they were.`,
 		},
 	}
-}
-
-func restart(ctx context.Context, d cluster.Deps, name string, o cluster.PowerOptions) error {
-	if err := cluster.Stop(ctx, d, name, o); err != nil {
-		return err
-	}
-	return cluster.Start(ctx, d, name, o)
 }
 
 // newPowerCmds returns the commands for clusters.
@@ -145,11 +140,8 @@ func runPower(ctx context.Context, f *Factory, v powerVerb, o *powerOptions) err
 	}
 	switch {
 	case o.all:
-		if names, err = cluster.Names(ctx, e); err != nil {
+		if names, err = f.powerable(ctx, e, v); err != nil {
 			return err
-		}
-		if len(names) == 0 {
-			f.say("there are no clusters")
 		}
 	case len(names) == 0:
 		name, err := target(ctx, e, "")
@@ -166,6 +158,30 @@ func runPower(ctx context.Context, f *Factory, v powerVerb, o *powerOptions) err
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// powerable returns the names of the clusters that "all" means, and says which it leaves out: those that never were complete, and where the
+// verb wants processes those that are stopped.
+func (f *Factory) powerable(ctx context.Context, e engine.Engine, v powerVerb) ([]string, error) {
+	list, err := cluster.List(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	if len(list) == 0 {
+		f.say("there are no clusters")
+	}
+	var names []string
+	for _, s := range list {
+		switch {
+		case s.State == cluster.Incomplete:
+			f.say("cluster %q is left out: it was never completed", s.Name)
+		case s.State == cluster.Stopped && v.frozen:
+			f.say("cluster %q is left out: it is stopped", s.Name)
+		default:
+			names = append(names, s.Name)
+		}
+	}
+	return names, nil
 }
 
 // power carries the verb out on one cluster, or on nodes of it.
