@@ -29,15 +29,7 @@ func (rc *Context) gateway() string {
 	if rc.balanced {
 		return balancerName(rc.Name())
 	}
-	return rc.publishes()
-}
-
-// publishes returns the control plane that publishes the API where there is no load balancer.
-func (rc *Context) publishes() string {
-	if rc.publisher != "" {
-		return rc.publisher
-	}
-	return rc.first
+	return rc.publisher
 }
 
 // balancerTemplate is haproxy's configuration. Connections are passed through as they are; where there are several servers,

@@ -93,8 +93,8 @@ func (d *delta) note(op Op, object string, details ...string) *Change {
 // empty reports whether there is nothing to do.
 func (d *delta) empty() bool { return len(d.changes) == 0 }
 
-// fixed refuses changes of what the whole cluster was made with. Where there is no load balancer, the API's address is the first control
-// plane's.
+// fixed refuses changes of what the whole cluster was made with. Where there is no load balancer, the API's address and
+// port are the first control plane's.
 func fixed(was, want v1alpha1.Cluster, balanced bool) error {
 	var fields []string
 	differ := func(field string, a, b any) {
@@ -110,6 +110,7 @@ func fixed(was, want v1alpha1.Cluster, balanced bool) error {
 	differ("cluster.networking.disableDefaultCNI", a.Networking.DisableDefaultCNI, b.Networking.DisableDefaultCNI)
 	if !balanced {
 		differ("cluster.networking.apiServerAddress", a.Networking.APIServerAddress, b.Networking.APIServerAddress)
+		differ("cluster.networking.apiServerPort", a.Networking.APIServerPort, b.Networking.APIServerPort)
 	}
 	differ("cni", was.CNI, want.CNI)
 	differ("cluster.featureGates", a.FeatureGates, b.FeatureGates)

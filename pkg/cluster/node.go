@@ -64,7 +64,7 @@ func (s startNode) createAndStart(ctx context.Context, rc *Context, files func(c
 	if err := choosePorts(ctx, rc, s.node, spec.Ports[len(spec.Ports)-len(s.node.ExtraPortMappings):]); err != nil {
 		return err
 	}
-	auto := !rc.balanced && s.node.Name == rc.publishes() && rc.record.APIPort == 0 && rc.Doc.Cluster.Networking.APIServerPort == 0
+	auto := rc.publishes(s.node.Name) && spec.Ports[0].HostPort == 0 && rc.Doc.Cluster.Networking.APIServerPort == 0
 	return startPublished(ctx, rc, spec, auto, files)
 }
 
@@ -170,7 +170,7 @@ func nodeSpec(rc *Context, n v1alpha1.Node) (engine.NodeSpec, error) {
 			spec.DNSSearch = []string{"."}
 		}
 	}
-	if n.Name == rc.publishes() && !rc.balanced {
+	if rc.publishes(n.Name) {
 		port := apiPort(net)
 		if port.HostPort == 0 {
 			port.HostPort = rc.record.APIPort // what kubeconfigs have stays, where there was one
@@ -191,6 +191,9 @@ func nodeSpec(rc *Context, n v1alpha1.Node) (engine.NodeSpec, error) {
 	}
 	return placed(spec, rc.network, rc.places[n.Name].host), nil
 }
+
+// publishes reports whether the API is published by this node's container: where there is no load balancer.
+func (rc *Context) publishes(node string) bool { return !rc.balanced && node == rc.publisher }
 
 // apiPort is the port by which the API is published.
 func apiPort(net kind.Networking) engine.Port {

@@ -47,6 +47,7 @@ func newContext(d Deps, doc v1alpha1.Cluster, addons []addon.Instance, o CreateO
 	rc := &Context{
 		Deps: d, Doc: doc, Addons: addons, Options: o, images: map[string]nodeImage{},
 		apiUp: make(chan struct{}), initOK: make(chan struct{}), progress: map[string]*addonProgress{}, first: controlPlane(doc).Name,
+		publisher: controlPlane(doc).Name,
 	}
 	var err error
 	if rc.places, err = assignPlaces(nodesOf(doc), nil); err != nil {

@@ -312,10 +312,10 @@ func (w *World) joined(node string) error {
 	return w.writeAdminConf(node)
 }
 
-// dial refuses all but the API server and the DNS server of a node that kubeadm was run on. The former closes the
-// connection, the latter knows every name.
+// dial refuses all but the API server of a control plane that kubeadm was run on, and the DNS server, to which every node of its cluster has
+// a way. The former closes the connection, the latter knows every name.
 func (w *World) dial(ctx context.Context, node, address string) (net.Conn, error) {
-	if !w.serves(ctx, node) {
+	if !w.serves(ctx, node, strings.HasSuffix(address, ":53")) {
 		return nil, fmt.Errorf("dial %s on %s: connection refused", address, node)
 	}
 	here, there := net.Pipe()
@@ -327,14 +327,14 @@ func (w *World) dial(ctx context.Context, node, address string) (net.Conn, error
 }
 
 // serves reports whether the API answers in the container: on a control plane, and on the load balancer of a cluster that has one
-// that runs.
-func (w *World) serves(ctx context.Context, name string) bool {
+// that runs. DNS is there on its other nodes as well.
+func (w *World) serves(ctx context.Context, name string, dns bool) bool {
 	n, err := w.Engine.Node(ctx, name)
 	if err != nil || n.State != engine.StateRunning {
 		return false
 	}
 	nodes := []engine.Node{n}
-	if n.Role == engine.RoleLoadBalancer {
+	if dns || n.Role == engine.RoleLoadBalancer {
 		if nodes, err = w.Engine.Nodes(ctx, engine.Selector{Cluster: n.Cluster, Role: engine.RoleControlPlane}); err != nil {
 			return false
 		}
