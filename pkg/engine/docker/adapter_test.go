@@ -222,6 +222,34 @@ func TestNetworkRace(t *testing.T) {
 	}
 }
 
+// TestNetworkOfOthers: a container that others have connected to a network does not keep it, and stays; a node does.
+func TestNetworkOfOthers(t *testing.T) {
+	for label, want := range map[string]bool{"": true, "dev": false} {
+		connected := true
+		e := engineWith(t, map[string]http.HandlerFunc{
+			"GET /networks":    answer(200, []any{map[string]any{"Name": "cove-dev", "Id": "n1", "Labels": map[string]string{engine.LabelCluster: "dev"}}}),
+			"GET /networks/n1": answer(200, map[string]any{"Name": "cove-dev", "Id": "n1", "Containers": map[string]any{"c1": map[string]string{"Name": "registry"}}}),
+			"GET /containers/c1/json": answer(200, map[string]any{
+				"Id": "c1", "Name": "/registry", "Config": map[string]any{"Labels": map[string]string{engine.LabelCluster: label}},
+			}),
+			"POST /networks/n1/disconnect": func(w http.ResponseWriter, _ *http.Request) {
+				connected = false
+				reply(w, 200, nil)
+			},
+			"DELETE /networks/n1": func(w http.ResponseWriter, r *http.Request) {
+				if connected {
+					refuse(403, "error while removing network: network cove-dev has active endpoints")(w, r)
+					return
+				}
+				w.WriteHeader(204)
+			},
+		})
+		if err := e.RemoveNetwork(t.Context(), "cove-dev"); (err == nil) != want || connected == want {
+			t.Errorf("a container with cluster %q: connected: %v, %v", label, connected, err)
+		}
+	}
+}
+
 func TestToNode(t *testing.T) {
 	c := aNode(map[string]any{
 		"PortBindings": map[string]any{"6443/tcp": []any{map[string]any{"HostIp": "127.0.0.1", "HostPort": ""}}},

@@ -128,7 +128,8 @@ func (e *Engine) Networks(ctx context.Context, sel engine.Selector) ([]engine.Ne
 	return networks, nil
 }
 
-// RemoveNetwork removes cove's network of that name. One that is not cove's is left alone.
+// RemoveNetwork removes cove's network of that name. One that is not cove's is left alone. Containers that others have connected to it, such
+// as a registry, are disconnected, and stay.
 func (e *Engine) RemoveNetwork(ctx context.Context, name string) error {
 	found, err := e.Networks(ctx, engine.Selector{})
 	if err != nil {
@@ -138,11 +139,31 @@ func (e *Engine) RemoveNetwork(ctx context.Context, name string) error {
 		if n.Name != name {
 			continue
 		}
-		if err := e.api.NetworkRemove(ctx, n.ID); err != nil && !isNotFound(err) {
+		err := e.api.NetworkRemove(ctx, n.ID)
+		if err != nil && !isNotFound(err) && e.disconnectForeign(ctx, n.ID) {
+			err = e.api.NetworkRemove(ctx, n.ID)
+		}
+		if err != nil && !isNotFound(err) {
 			return e.fail(fault.EngineFailed, err, "cannot remove network %s", name)
 		}
 	}
 	return nil
+}
+
+// disconnectForeign disconnects the containers of a network that are not cove's, and reports whether there were any.
+func (e *Engine) disconnectForeign(ctx context.Context, id string) (found bool) {
+	n, err := e.api.NetworkInspect(ctx, id, network.InspectOptions{})
+	if err != nil {
+		return false
+	}
+	for container := range n.Containers {
+		c, err := e.api.ContainerInspect(ctx, container)
+		if err != nil || c.Config == nil || c.Config.Labels[engine.LabelCluster] != "" {
+			continue
+		}
+		found = e.api.NetworkDisconnect(ctx, id, container, true) == nil || found
+	}
+	return found
 }
 
 // toNetwork turns what the engine knows of a network into ours.
