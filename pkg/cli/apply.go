@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/cove-k8s/cove/pkg/addon"
 	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
 	"github.com/cove-k8s/cove/pkg/cluster"
 	"github.com/cove-k8s/cove/pkg/config"
@@ -124,15 +125,13 @@ func runApply(ctx context.Context, f *Factory, o *applyOptions) error {
 	if o.document.file == "" { // flags refine what the cluster is
 		return f.change(ctx, name, o.change, func(current *v1alpha1.Cluster) (v1alpha1.Cluster, error) {
 			if current == nil {
-				return o.document.complete(f, doc)
+				return o.document.complete(f, doc, nil)
 			}
-			o.document.living = true
-			return o.document.complete(f, o.document.refine(*current))
+			return o.document.complete(f, o.document.refine(*current), current)
 		})
 	}
 	return f.change(ctx, name, o.change, func(current *v1alpha1.Cluster) (v1alpha1.Cluster, error) {
-		o.document.living = current != nil
-		return o.document.complete(f, o.document.keep(doc, current))
+		return o.document.complete(f, o.document.keep(doc, current), current)
 	})
 }
 
@@ -146,7 +145,14 @@ type difference struct {
 // change brings a cluster to what is wanted of it, as a run; or shows what that would mean.
 func (f *Factory) change(ctx context.Context, name string, o changeOptions, want cluster.Want) error {
 	apply := o.apply
-	apply.Addons = f.instances
+	wanted, there := want, []v1alpha1.Addon(nil)
+	want = func(current *v1alpha1.Cluster) (v1alpha1.Cluster, error) {
+		if current != nil {
+			there = current.DeepCopy().Addons
+		}
+		return wanted(current)
+	}
+	apply.Addons = func(doc v1alpha1.Cluster) ([]addon.Instance, error) { return f.instances(doc, there) }
 	if o.dryRun || o.diff {
 		return f.showDifference(ctx, name, o, apply, want)
 	}

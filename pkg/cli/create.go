@@ -138,7 +138,7 @@ func runCreate(ctx context.Context, f *Factory, o *createOptions) error {
 	if err != nil {
 		return err
 	}
-	addons, err := f.instances(doc)
+	addons, err := f.instances(doc, nil)
 	if err != nil {
 		return err
 	}

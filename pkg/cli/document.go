@@ -22,6 +22,7 @@ import (
 	"github.com/cove-k8s/cove/pkg/engine"
 	"github.com/cove-k8s/cove/pkg/fault"
 	"github.com/cove-k8s/cove/pkg/image"
+	"github.com/cove-k8s/cove/pkg/profile"
 )
 
 // documentOptions are the flags that describe a cluster.
@@ -31,7 +32,6 @@ type documentOptions struct {
 	podSubnet     string
 	serviceSubnet string
 	apiPort       uint16
-	living        bool // the cluster is there: what it has stays where nothing is said
 	ports         []kind.PortMapping
 	mounts        []kind.Mount
 
@@ -121,7 +121,7 @@ func (o *documentOptions) resolve(f *Factory) (v1alpha1.Cluster, error) {
 	if err != nil {
 		return doc, err
 	}
-	return o.complete(f, doc)
+	return o.complete(f, doc, nil)
 }
 
 // read reads the file; without one the document is empty.
@@ -137,8 +137,9 @@ func (o *documentOptions) read(f *Factory) (v1alpha1.Cluster, error) {
 	return config.Parse(in, source)
 }
 
-// complete fills in what settings and flags say, and the defaults.
-func (o *documentOptions) complete(f *Factory, doc v1alpha1.Cluster) (v1alpha1.Cluster, error) {
+// complete fills in what settings and flags say, and the defaults. current is the document that the cluster follows, where there is
+// one: what it has stays where nothing is said.
+func (o *documentOptions) complete(f *Factory, doc v1alpha1.Cluster, current *v1alpha1.Cluster) (v1alpha1.Cluster, error) {
 	settings, err := f.settings.Overrides()
 	if err != nil {
 		return doc, err
@@ -147,15 +148,15 @@ func (o *documentOptions) complete(f *Factory, doc v1alpha1.Cluster) (v1alpha1.C
 	if err != nil {
 		return doc, fault.Wrap(fault.FileUnwritable, err, "cannot tell what the current directory is")
 	}
-	if o.living && o.file == "" {
+	if current != nil && o.file == "" {
 		settings = config.Overrides{} // they are about new clusters
 	}
 	o.apply(&doc)
 	in := config.Input{
-		Document: &doc, Settings: settings, Flags: o.flags, Dir: dir, Catalogue: f.catalogue(),
+		Document: &doc, Current: current, Settings: settings, Flags: o.flags, Dir: dir, Catalogue: f.catalogue(),
 		Warn: func(p config.Problem) { f.say("warning: %s: %s", p.Path, p.Message) },
 	}
-	if !o.living { // the proxies of a cluster that is there are its own
+	if current == nil { // the proxies of a cluster that is there are its own
 		in.Environ = f.Getenv
 	}
 	if o.file != "" && o.file != "-" {
@@ -163,7 +164,7 @@ func (o *documentOptions) complete(f *Factory, doc v1alpha1.Cluster) (v1alpha1.C
 			return doc, fault.Wrap(fault.FileUnwritable, err, "cannot tell where the document is")
 		}
 	}
-	return config.Resolve(in)
+	return resolveLiving(in)
 }
 
 // name returns the name of the cluster that a document as read, with flags and settings, is about.
@@ -187,19 +188,28 @@ func (o *documentOptions) apply(doc *v1alpha1.Cluster) {
 	o.flags.Ports, o.flags.Mounts = o.ports, o.mounts
 }
 
-// instances opens the addons of a resolved document, in the order in which they are applied.
-func (f *Factory) instances(doc v1alpha1.Cluster) ([]addon.Instance, error) {
-	opened, err := config.Addons(f.catalogue(), doc, "")
-	if err != nil {
-		return nil, err
-	}
-	byName := map[string]map[string]any{}
-	for _, a := range doc.Addons {
-		byName[a.Name] = a.Parameters
-	}
-	list := make([]addon.Instance, len(opened))
-	for i, a := range opened {
-		list[i] = addon.Instance{Addon: a, Parameters: byName[a.Name]}
+// instances opens the addons of a resolved document, in the order in which they are applied. there are those that the cluster has: one
+// that stays as it is, and is not here to be opened, is left out.
+func (f *Factory) instances(doc v1alpha1.Cluster, there []v1alpha1.Addon) ([]addon.Instance, error) {
+	list := []addon.Instance{}
+	for _, entry := range doc.Addons {
+		if entry.Disabled {
+			continue
+		}
+		stays := profile.Has(there, entry)
+		opened, err := f.catalogue().Open(entry, "")
+		if err != nil && stays {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		i := addon.Instance{Addon: opened, Parameters: entry.Parameters}
+		// The addon may have more parameters here than where the cluster got it.
+		if values, err := opened.Values(entry.Parameters); stays && err == nil {
+			i.Parameters = values
+		}
+		list = append(list, i)
 	}
 	return list, nil
 }

@@ -7,6 +7,7 @@ import (
 	kind "sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
 
 	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
+	"github.com/cove-k8s/cove/pkg/config"
 )
 
 // keep returns the document with what it leaves open of image, version, proxy and profile as the cluster has it: a newer cove has
@@ -39,6 +40,40 @@ func leavesOpen(wanted, version string) bool {
 	bare := strings.TrimPrefix(version, "v")
 	wanted = strings.TrimPrefix(wanted, "v")
 	return wanted == "" || wanted == bare || strings.Count(wanted, ".") == 1 && strings.HasPrefix(bare, wanted+".")
+}
+
+// resolveLiving resolves a document. The sizes that settings have are those of the nodes of new clusters: where a cluster is there, they
+// count only as long as they are what it was made with.
+func resolveLiving(in config.Input) (v1alpha1.Cluster, error) {
+	with, err := config.Resolve(in)
+	if err != nil || in.Current == nil || in.Settings.CPUs+in.Settings.Memory == "" {
+		return with, err
+	}
+	in.Settings.CPUs, in.Settings.Memory = "", ""
+	without, err := config.Resolve(in)
+	if err != nil {
+		return without, err
+	}
+	was := map[string]v1alpha1.Node{}
+	for _, n := range in.Current.Nodes() {
+		was[n.Name] = n
+	}
+	made := false
+	own := without.Nodes() // the same nodes, with the sizes that the document gives them
+	for i, n := range with.Nodes() {
+		there, ok := was[n.Name]
+		bySettings := n.NanoCPUs != own[i].NanoCPUs || n.Memory != own[i].Memory
+		if !ok || !bySettings {
+			continue
+		}
+		if made = n.NanoCPUs == there.NanoCPUs && n.Memory == there.Memory; !made {
+			break
+		}
+	}
+	if made {
+		return with, nil
+	}
+	return without, nil
 }
 
 // refine returns the document of a cluster that is there, to be changed by flags alone. Ports and mounts that flags are about to add

@@ -274,10 +274,10 @@ func (f *Factory) changeNodes(ctx context.Context, o *nodeOptions, edit func(v1a
 	change := o.change
 	change.apply.Only = true
 	return f.changeAgain(ctx, name, o, change, func(current *v1alpha1.Cluster) (v1alpha1.Cluster, error) {
-		doc, err := edit(*current)
+		doc, err := edit(*current.DeepCopy())
 		if err != nil {
 			return doc, err
 		}
-		return config.Resolve(config.Input{Document: &doc, Dir: dir, Catalogue: f.catalogue()})
+		return config.Resolve(config.Input{Document: &doc, Current: current, Dir: dir, Catalogue: f.catalogue()})
 	})
 }

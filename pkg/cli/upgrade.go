@@ -85,7 +85,7 @@ func runUpgrade(ctx context.Context, f *Factory, o *upgradeOptions) error {
 	change.apply.Only = true
 	return f.change(ctx, name, change, func(current *v1alpha1.Cluster) (v1alpha1.Cluster, error) {
 		doc := o.upgraded(*current)
-		return config.Resolve(config.Input{Document: &doc, Catalogue: f.catalogue()})
+		return config.Resolve(config.Input{Document: &doc, Current: current, Catalogue: f.catalogue()})
 	})
 }
 

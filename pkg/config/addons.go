@@ -20,12 +20,7 @@ func Addons(c profile.Catalogue, doc v1alpha1.Cluster, dir string) ([]*profile.A
 		if entry.Disabled {
 			continue
 		}
-		opened, err := (*profile.Addon)(nil), error(nil)
-		if profile.IsOwn(entry) {
-			opened, err = profile.OpenOwn(entry, dir)
-		} else {
-			opened, err = c.Addon(entry.Name)
-		}
+		opened, err := c.Open(entry, dir)
 		if err != nil {
 			return nil, err
 		}
@@ -43,6 +38,8 @@ type resolver struct {
 	items    []item // the nodes, which the document has only in the end
 	// dropsCNI says that the document's own disableDefaultCNI is set.
 	dropsCNI bool
+	// isSettled says that the profile's layer is left out.
+	isSettled bool
 }
 
 // useProfile finds the profile, and gives the document what it leaves open and the profile says.
@@ -59,13 +56,18 @@ func (r *resolver) useProfile() error {
 	case r.Settings.Profile != "":
 		name = from(r.Settings.Profile, r.Dir)
 	}
+	doc := r.doc
+	r.dropsCNI = doc.Cluster.Networking.DisableDefaultCNI
+	if r.isSettled = r.settled(name); r.isSettled {
+		doc.Profile = name
+		return nil
+	}
 	var err error
 	if r.profile, err = r.Catalogue.Resolve(name); err != nil {
 		return err
 	}
-	doc, p := r.doc, r.profile
+	p := r.profile
 	doc.Profile = name
-	r.dropsCNI = doc.Cluster.Networking.DisableDefaultCNI
 	if !choosesImage(doc, r.Flags) {
 		doc.Image, doc.KubernetesVersion = p.Image, p.KubernetesVersion
 	}
@@ -111,7 +113,7 @@ func (r *resolver) addons() profile.Set {
 			return fmt.Sprintf("profile %s: addon %s", doc.Profile, r.profile.Addons[i].Name)
 		}},
 		{CNI: r.Settings.CNI, CNIPath: "cni in the settings"},
-		{Addons: doc.Addons, Path: item, Dir: r.documentDir(), CNI: doc.CNI, CNIPath: "cni", DropCNI: r.dropsCNI},
+		{Addons: doc.Addons, Path: item, Dir: r.documentDir(), CNI: doc.CNI, CNIPath: "cni", DropCNI: r.dropsCNI, There: r.there()},
 		{
 			Addons: r.Flags.Addons, Path: func(i int) string { return "--addon " + r.Flags.Addons[i].Name }, Dir: r.Dir,
 			CNI: r.Flags.CNI, CNIPath: "--cni",
@@ -127,13 +129,9 @@ func (r *resolver) addons() profile.Set {
 		at := newValidator(doc, nil).in("networking.disableDefaultCNI")
 		r.problems.Invalid(at, "it is true, but the pod network is %s, the default one; leave one of them out", profile.DefaultCNI)
 	}
-	doc.CNI, doc.Addons = set.CNI, set.Addons
+	left := r.leftOut(set, doc.Addons)
+	doc.CNI, doc.Addons = set.CNI, slices.Concat(set.Addons, left)
 	doc.Cluster.Networking.DisableDefaultCNI = set.CNI != profile.DefaultCNI
-	for _, name := range set.Left {
-		if slices.ContainsFunc(r.profile.Addons, func(a v1alpha1.Addon) bool { return a.Name == name }) {
-			doc.Addons = append(doc.Addons, v1alpha1.Addon{Name: name, Disabled: true})
-		}
-	}
 	return set
 }
 
@@ -144,13 +142,16 @@ func (r *resolver) finish(set profile.Set) Problems {
 		if err := a.Fits(r.doc.KubernetesVersion); err != nil {
 			problems.Add(fault.CodeOf(err), set.Paths[i], "%s", err)
 		}
-		values, err := a.Values(set.Addons[i].Parameters)
-		if err != nil {
-			problems.Add(fault.CodeOf(err), set.Paths[i], "%s", err)
-			continue
-		}
-		if len(values) == 0 {
-			values = nil
+		values := set.Addons[i].Parameters
+		if !profile.Has(r.there(), set.Addons[i]) { // else it is complete, for the addon as the cluster has it
+			var err error
+			if values, err = a.Values(values); err != nil {
+				problems.Add(fault.CodeOf(err), set.Paths[i], "%s", err)
+				continue
+			}
+			if len(values) == 0 {
+				values = nil
+			}
 		}
 		r.doc.Addons[i].Parameters = values
 		for _, h := range a.HostPorts {

@@ -37,6 +37,9 @@ type Overrides struct {
 type Input struct {
 	// Document is the one that was given; nil where none was.
 	Document *v1alpha1.Cluster
+	// Current is the document that the cluster follows, where there is one. A Document that has all of it, changed or not, does
+	// without its profile, and addons that are as they are in Current need not be found, and are not judged.
+	Current *v1alpha1.Cluster
 	// DocumentDir is where relative paths of the document's profile, addons and certificates start. Without it, Dir is.
 	DocumentDir string
 	// Settings come from the settings file and COVE_* variables: they fill in what Document and the profile leave open.

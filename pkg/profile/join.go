@@ -30,6 +30,9 @@ type Layer struct {
 	// Assignments are KEY=VALUE, by addon, as Set takes them; AssignmentPath says where those of an addon are.
 	Assignments    map[string][]string
 	AssignmentPath func(addon string) string
+	// There are the addons that the cluster has. One that is the same stays what it is: it is not judged, and where it cannot be
+	// opened any more, it is taken for what it was.
+	There []v1alpha1.Addon
 }
 
 // Set is what layers come to.
@@ -49,9 +52,10 @@ type Set struct {
 // entry is an addon of the set that is being put together.
 type entry struct {
 	v1alpha1.Addon
-	opened *Addon
-	layer  int
-	path   string
+	opened  *Addon
+	missing error // why it could not be opened; there is nothing of it in opened then
+	layer   int
+	path    string
 }
 
 // joiner puts a set together.
@@ -60,6 +64,7 @@ type joiner struct {
 	problems strict.Problems
 	entries  map[string]*entry
 	left     map[string]bool
+	there    []v1alpha1.Addon
 	cni      string
 	cniPath  string
 }
@@ -69,6 +74,7 @@ type joiner struct {
 func (c Catalogue) Join(list ...Layer) (Set, strict.Problems) {
 	j := &joiner{c: c, entries: map[string]*entry{}, left: map[string]bool{}}
 	for n, layer := range list {
+		j.there = append(j.there, layer.There...)
 		if layer.CNI != "" || layer.DropCNI {
 			j.dropCNI(n, layer.CNI)
 		}
@@ -77,7 +83,7 @@ func (c Catalogue) Join(list ...Layer) (Set, strict.Problems) {
 				j.disable(a.Name, layer.Path(i))
 				continue
 			}
-			j.add(n, a, layer.Dir, layer.Path(i))
+			j.add(n, layer, i)
 		}
 		if layer.CNI != "" {
 			j.chooseCNI(n, layer)
@@ -121,7 +127,8 @@ func (j *joiner) chooseCNI(layer int, l Layer) {
 func (j *joiner) disable(name, path string) {
 	e := j.entries[name]
 	if e == nil {
-		if _, err := j.c.Addon(name); fault.Is(err, fault.AddonUnknown) {
+		known := slices.ContainsFunc(j.there, func(a v1alpha1.Addon) bool { return a.Name == name })
+		if _, err := j.c.Addon(name); !known && fault.Is(err, fault.AddonUnknown) {
 			j.problems.Add(fault.AddonUnknown, path, "%s", err)
 		}
 		return
@@ -133,37 +140,36 @@ func (j *joiner) disable(name, path string) {
 	}
 }
 
-// add puts an addon in, or over the one of the same name.
-func (j *joiner) add(layer int, a v1alpha1.Addon, dir, path string) {
-	a = Absolute(a, dir)
-	before := j.entries[a.Name]
-	var opened *Addon
+// add puts the i-th addon of a layer in, or over the one of the same name.
+func (j *joiner) add(n int, l Layer, i int) {
+	a, path := Absolute(l.Addons[i], l.Dir), l.Path(i)
+	e, before := &entry{layer: n, path: path}, j.entries[a.Name]
 	switch {
 	case before != nil && !IsOwn(a): // it refines what is there
-		opened, a.Path, a.Helm = before.opened, before.Path, before.Helm
+		e.opened, e.missing, a.Path, a.Helm = before.opened, before.missing, before.Path, before.Helm
 		a.Parameters = Merge(before.Parameters, a.Parameters)
 	default:
-		var err error
-		if opened, err = j.open(a); err != nil {
-			j.problems.Add(fault.CodeOf(err), path, "%s", err)
-			return
+		if e.opened, e.missing = j.c.Open(a, ""); e.missing != nil {
+			e.opened = unopened(a)
+			if l.CNI == a.Name {
+				e.opened.Provides = []string{ProvidesCNI}
+			}
 		}
 		if before != nil && before.Path == a.Path && IsOwn(before.Addon) {
 			a.Parameters = Merge(before.Parameters, a.Parameters)
 		}
 	}
-	_, problems := opened.values(a.Parameters, path+".parameters")
-	j.problems = append(j.problems, problems...)
 	a.Parameters = strict.PlainMap(a.Parameters)
-	j.entries[a.Name] = &entry{Addon: a, opened: opened, layer: layer, path: path}
-	delete(j.left, a.Name)
-}
-
-func (j *joiner) open(a v1alpha1.Addon) (*Addon, error) {
-	if IsOwn(a) {
-		return OpenOwn(a, "")
+	if e.Addon = a; !Has(j.there, a) {
+		if e.missing != nil {
+			j.problems.Add(fault.CodeOf(e.missing), path, "%s", e.missing)
+			return
+		}
+		_, problems := e.opened.values(a.Parameters, path+".parameters")
+		j.problems = append(j.problems, problems...)
 	}
-	return j.c.Addon(a.Name)
+	j.entries[a.Name] = e
+	delete(j.left, a.Name)
 }
 
 // assign sets parameters by text.
@@ -176,6 +182,10 @@ func (j *joiner) assign(l Layer) {
 			} else {
 				j.problems.Add(fault.AddonNotInstalled, path, "the cluster does not have addon %s; add it first", name)
 			}
+			continue
+		}
+		if e.missing != nil {
+			j.problems.Add(fault.CodeOf(e.missing), path, "%s", e.missing)
 			continue
 		}
 		values, problems := e.opened.set(e.Parameters, l.Assignments[name], path)

@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
@@ -47,6 +48,35 @@ func OpenOwn(a v1alpha1.Addon, dir string) (*Addon, error) {
 	out.Entry = a.DeepCopy()
 	out.Entry.Parameters = nil
 	return out, nil
+}
+
+// Open opens what an entry of a list of addons names: the user's own, of which relative paths start at dir, or one of the
+// catalogue.
+func (c Catalogue) Open(a v1alpha1.Addon, dir string) (*Addon, error) {
+	if IsOwn(a) {
+		return OpenOwn(a, dir)
+	}
+	return c.Addon(a.Name)
+}
+
+// Has reports whether a list has the entry, as it is. What the two were read from does not count: JSON has other numbers.
+func Has(list []v1alpha1.Addon, a v1alpha1.Addon) bool {
+	text := func(a v1alpha1.Addon) string {
+		data, err := json.Marshal(a)
+		if err != nil {
+			return ""
+		}
+		return string(data)
+	}
+	want := text(a)
+	return want != "" && slices.ContainsFunc(list, func(one v1alpha1.Addon) bool { return one.Name == a.Name && text(one) == want })
+}
+
+// unopened stands for an addon that the cluster has, and that is not here.
+func unopened(a v1alpha1.Addon) *Addon {
+	out := &Addon{APIVersion: v1alpha1.APIVersion, Kind: KindAddon, Name: a.Name, FS: layers{}, Own: IsOwn(a), Entry: a.DeepCopy()}
+	out.Entry.Parameters = nil
+	return out
 }
 
 // openOwn opens one whose paths are absolute, or cannot be made so.
