@@ -99,12 +99,35 @@ func decode(root *yaml.Node, fromKind bool) (v1alpha1.Cluster, Problems) {
 		target = &doc
 	}
 	problems := strict.Decode(root, target)
+	if !fromKind {
+		problems = append(problems, noNodes(root)...)
+	}
 	if len(problems) > 0 {
 		return doc, problems
 	}
 	doc.FromKind = fromKind
 	problems = lift(&doc)
 	return doc, problems
+}
+
+// noNodes finds items of cove's list of nodes that say that there are none of them: once decoded, they are as those that leave it open.
+func noNodes(root *yaml.Node) Problems {
+	list := struct {
+		Nodes []struct{ Count yaml.Node }
+	}{}
+	problems := Problems{}
+	if root.Decode(&list) != nil { // the check of the tree says what is wrong
+		return problems
+	}
+	for i, n := range list.Nodes {
+		number := 0
+		if n.Count.IsZero() || strict.IsNull(&n.Count) || n.Count.Decode(&number) != nil || number != 0 {
+			continue
+		}
+		problems.Invalid(itemPath("nodes", i)+".count", "0 is no number of nodes; leave the item out")
+		problems[len(problems)-1].Line = n.Count.Line
+	}
+	return problems
 }
 
 // lift moves what kind's document says of itself to where cove's has it, so that there is one place for it.

@@ -226,6 +226,9 @@ func (v *validator) ports() {
 				v.problems.Invalid(at+".protocol", "%q is not one of TCP, UDP, SCTP", p.Protocol)
 			}
 			if addr, ok := v.port(at+".hostPort", p.HostPort, at+".listenAddress", p.ListenAddress); ok {
+				if number := n.number(); number > 1 {
+					v.problems.Invalid(at+".hostPort", "%d nodes cannot share port %d of the host; leave it out, or write an item for each node", number, p.HostPort)
+				}
 				bindings = append(bindings, binding{at + ".hostPort", addr, p.HostPort, protocol})
 			}
 		}
