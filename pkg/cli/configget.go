@@ -85,7 +85,7 @@ func runConfigImport(f *Factory, o *configImportOptions) error {
 	if err != nil {
 		return fault.Wrap(fault.FileUnwritable, err, "cannot read %s", source)
 	}
-	doc, notes, err := importer.Import(data, source)
+	doc, notes, err := importer.Import(data, source, f.Getenv)
 	if err != nil {
 		return err
 	}

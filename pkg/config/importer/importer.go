@@ -6,6 +6,7 @@ package importer
 import (
 	"fmt"
 	"net/url"
+	"os"
 	"reflect"
 	"regexp"
 	"slices"
@@ -23,13 +24,15 @@ import (
 // Import reads a k3d config (k3d.io/v1alpha4 or v1alpha5, kind Simple) or minikube's config.json of a profile, as YAML or JSON.
 // name is what errors call it: a file's path, or "stdin". Notes name every field that is set and has no counterpart, or not
 // quite, and say why or what to do instead; fields that have their launcher's default, or are about another driver than
-// containers, are passed over. Errors are ConfigInvalid.
-func Import(data []byte, name string) (doc v1alpha1.Cluster, notes []string, err error) {
+// containers, are passed over. getenv returns a variable of the environment: k3d's files may have some ($VAR). Where it is nil, these
+// stay as they are. Errors are ConfigInvalid.
+func Import(data []byte, name string, getenv func(string) string) (doc v1alpha1.Cluster, notes []string, err error) {
 	none := v1alpha1.Cluster{}
 	if len(data) > maxSize {
 		return none, nil, fault.New(fault.ConfigInvalid, "cannot import %s: it is larger than 1 MiB, so it is no configuration", name)
 	}
-	root, err := strict.Document(data, "a configuration", "one makes a cluster", "give a k3d config, or the config.json of a minikube profile")
+	r := &reader{doc: v1alpha1.Cluster{APIVersion: v1alpha1.APIVersion, Kind: v1alpha1.KindCluster}, getenv: getenv}
+	root, err := strict.Document(r.expand(data), "a configuration", "one makes a cluster", "give a k3d config, or the config.json of a minikube profile")
 	if err != nil {
 		return none, nil, fault.Wrap(fault.ConfigInvalid, err, "cannot import %s", name)
 	}
@@ -41,7 +44,6 @@ func Import(data []byte, name string) (doc v1alpha1.Cluster, notes []string, err
 	if problem != "" {
 		return none, nil, fault.New(fault.ConfigInvalid, "cannot import %s: %s", name, problem)
 	}
-	r := &reader{doc: v1alpha1.Cluster{APIVersion: v1alpha1.APIVersion, Kind: v1alpha1.KindCluster}}
 	top := section{r: r, values: values}
 	convert(top)
 	top.rest()
@@ -49,6 +51,25 @@ func Import(data []byte, name string) (doc v1alpha1.Cluster, notes []string, err
 		return none, nil, r.problems.Fault("cannot import %s", name)
 	}
 	return r.doc, r.notes, nil
+}
+
+// expand puts the variables into a file of k3d's, as k3d does before it reads it: one that is not set is empty.
+func (r *reader) expand(data []byte) []byte {
+	if r.getenv == nil || !regexp.MustCompile(`apiVersion["']?\s*:\s*["']?k3d\.io/`).Match(data) {
+		return data
+	}
+	missing := []string{}
+	text := os.Expand(string(data), func(name string) string {
+		value := r.getenv(name)
+		if value == "" && !slices.Contains(missing, name) {
+			missing = append(missing, name)
+		}
+		return value
+	})
+	for _, name := range missing {
+		r.notes = append(r.notes, fmt.Sprintf("$%s: it is not set, and nothing is in its place, as k3d has it", name))
+	}
+	return []byte(text)
 }
 
 // maxSize is how large a configuration may be, in bytes, as config.MaxDocumentSize.
@@ -215,6 +236,15 @@ func (r *reader) addProxy(variable, value string) (problem string) {
 		return variable + ": cove's nodes take no environment, but for a proxy"
 	}
 	r.doc.Proxy = &p
+	return ""
+}
+
+// addInsecure adds a registry that is asked at these endpoints, whoever its certificate is of; or says why not.
+func (r *reader) addInsecure(registry string, endpoints ...string) (problem string) {
+	if u, err := url.Parse(endpoints[0]); err == nil && isLoopback(u.Hostname()) {
+		return onNode
+	}
+	r.addMirror(registry, true, endpoints...)
 	return ""
 }
 

@@ -54,7 +54,7 @@ func TestImport(t *testing.T) {
 		"k3d-minimal.yaml", "k3d-one-node.yaml", "k3d-v1alpha4.yaml", "k3d-full.yaml", "minikube-default.json", "minikube-list.json", "minikube-full.json",
 	} {
 		t.Run(name, func(t *testing.T) {
-			doc, notes, err := importer.Import(read(t, name), name)
+			doc, notes, err := importer.Import(read(t, name), name, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -79,7 +79,7 @@ func TestImport(t *testing.T) {
 			if warnings := config.Warnings(resolved); len(warnings) > 0 {
 				t.Errorf("warnings: %v", warnings)
 			}
-			again, more, err := importer.Import(read(t, name), name)
+			again, more, err := importer.Import(read(t, name), name, nil)
 			if err != nil || show(t, again, more) != got {
 				t.Error("the same configuration came out differently")
 			}
@@ -93,7 +93,7 @@ func TestPatchesOfImportApply(t *testing.T) {
 		"k3d-full.yaml":      {"- my.host.domain\n", "name: feature-gates\n    value: A=true,B=false", "name: node-monitor-period", "name: max-pods\n    value: \"200\""},
 		"minikube-full.json": {"- api.example\n", "- 10.1.2.3\n", "name: quota-backend-bytes", "metricsBindAddress: 0.0.0.0:10249", "name: max-pods"},
 	} {
-		doc, _, err := importer.Import(read(t, name), name)
+		doc, _, err := importer.Import(read(t, name), name, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -150,7 +150,7 @@ func TestEveryFieldCounts(t *testing.T) {
 // show2 is what comes of a configuration, or its error.
 func show2(t *testing.T, data []byte) string {
 	t.Helper()
-	doc, notes, err := importer.Import(data, "f")
+	doc, notes, err := importer.Import(data, "f", nil)
 	if err != nil {
 		return err.Error()
 	}
@@ -245,20 +245,20 @@ func TestImportRefuses(t *testing.T) {
 		k3d + "metadata: []\nkubeAPI: a":                           `kubeAPI: want a mapping, not "a"`,
 		k3d + "registries: {config: \"a: b: c\\n\"}":               "registries.config: it is no YAML: mapping values are not allowed in this context",
 	} {
-		_, _, err := importer.Import([]byte(text), "f.yaml")
+		_, _, err := importer.Import([]byte(text), "f.yaml", nil)
 		if want = "cannot import f.yaml: " + want; !fault.Is(err, fault.ConfigInvalid) || err.Error() != want {
 			t.Errorf("%q\ngot  %v\nwant %s", text, err, want)
 		}
 	}
-	if _, _, err := importer.Import(bytes.Repeat([]byte("#"), 1<<20+1), "f.yaml"); !fault.Is(err, fault.ConfigInvalid) {
+	if _, _, err := importer.Import(bytes.Repeat([]byte("#"), 1<<20+1), "f.yaml", nil); !fault.Is(err, fault.ConfigInvalid) {
 		t.Errorf("a large one: %v", err)
 	}
 }
 
 func TestNumbersThatAreTooLarge(t *testing.T) {
 	text := "apiVersion: k3d.io/v1alpha5\nkind: Simple\nservers: 9223372036854775807\nagents: 9223372036854775807"
-	doc, notes, err := importer.Import([]byte(text), "f")
-	if err != nil || len(notes) != 2 {
+	doc, notes, err := importer.Import([]byte(text), "f", nil)
+	if err != nil || len(notes) != 3 {
 		t.Fatalf("%q, %v", notes, err)
 	}
 	if _, err := config.Resolve(config.Input{Document: &doc}); err != nil {
@@ -279,7 +279,7 @@ func FuzzImport(f *testing.F) {
 		f.Add(data)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		doc, _, err := importer.Import(data, "fuzz")
+		doc, _, err := importer.Import(data, "fuzz", nil)
 		if err != nil {
 			if !fault.Is(err, fault.ConfigInvalid) {
 				t.Errorf("an error without the code: %v", err)
@@ -302,7 +302,7 @@ func TestNodeFilters(t *testing.T) {
 		"['agent:5']": "", "[loadbalancer]": "",
 	} {
 		text := "apiVersion: k3d.io/v1alpha5\nkind: Simple\nservers: 3\nagents: 2\nvolumes: [{volume: '/a:/b', nodeFilters: " + filters + "}]"
-		doc, _, err := importer.Import([]byte(text), "f")
+		doc, _, err := importer.Import([]byte(text), "f", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -327,7 +327,7 @@ func TestVersions(t *testing.T) {
 		"rancher/k3s:latest":    " | image: latest names no version of Kubernetes; cove takes its newest, v1.36.3",
 		"registry:5000/own/x:1": " | image: registry:5000/own/x:1 is an image of k3s', which cove's nodes do not run; set kubernetesVersion, or image to a node image",
 	} {
-		doc, notes, err := importer.Import([]byte("apiVersion: k3d.io/v1alpha5\nkind: Simple\nimage: "+image), "f")
+		doc, notes, err := importer.Import([]byte("apiVersion: k3d.io/v1alpha5\nkind: Simple\nimage: "+image), "f", nil)
 		got := strings.Join(append([]string{doc.KubernetesVersion}, notes...), " | ")
 		if err != nil || got != want {
 			t.Errorf("%s: got %q, %v; want %q", image, got, err, want)
@@ -341,7 +341,7 @@ func TestProxyOnTheHost(t *testing.T) {
 		"env[0].envVar":  "apiVersion: k3d.io/v1alpha5\nkind: Simple\nenv: [{envVar: 'HTTP_PROXY=http://127.0.0.1:3128'}, {envVar: 'https_proxy=proxy.example:3128'}]",
 		"DockerEnv: [0]": `{"Name": "a", "KubernetesConfig": {}, "Nodes": [{"ControlPlane": true}], "DockerEnv": ["HTTP_PROXY=localhost:3128", "HTTPS_PROXY=proxy.example:3128"]}`,
 	} {
-		doc, notes, err := importer.Import([]byte(text), "f")
+		doc, notes, err := importer.Import([]byte(text), "f", nil)
 		if err != nil || len(notes) != 1 || !strings.HasPrefix(notes[0], name) || !strings.HasSuffix(notes[0], "that is the node itself; name an address that nodes reach") {
 			t.Errorf("got %q, %v", notes, err)
 		}
@@ -357,7 +357,7 @@ func TestSizes(t *testing.T) {
 		"100m": "512Mi | options.runtime.serversMemory: it is less than a node needs here; it is 512Mi now",
 		"much": ` | options.runtime.serversMemory: "much" is no amount of memory`,
 	} {
-		doc, notes, err := importer.Import([]byte("apiVersion: k3d.io/v1alpha5\nkind: Simple\noptions: {runtime: {serversMemory: "+size+"}}"), "f")
+		doc, notes, err := importer.Import([]byte("apiVersion: k3d.io/v1alpha5\nkind: Simple\noptions: {runtime: {serversMemory: "+size+"}}"), "f", nil)
 		memory := ""
 		if len(doc.NodeSpecs) > 0 {
 			memory = doc.NodeSpecs[0].Memory
@@ -366,5 +366,61 @@ func TestSizes(t *testing.T) {
 		if err != nil || got != want {
 			t.Errorf("%s: got %q, %v; want %q", size, got, err, want)
 		}
+	}
+}
+
+// Variables are put in wherever they are in a file of k3d's, and nowhere else.
+func TestVariables(t *testing.T) {
+	getenv := func(name string) string { return map[string]string{"PORT": "8080", "HOME": "/home/me"}[name] }
+	text := "apiVersion: k3d.io/v1alpha5\nkind: Simple\nservers: ${MANY}\nports: [{port: \"${PORT}:80\"}]\nvolumes: [{volume: '~/src:/src'}, {volume: '$HOME/a:/a'}]"
+	doc, notes, err := importer.Import([]byte(text), "f", getenv)
+	if err != nil || len(notes) != 1 || notes[0] != "$MANY: it is not set, and nothing is in its place, as k3d has it" {
+		t.Fatalf("got %q, %v", notes, err)
+	}
+	n := doc.Nodes()[0]
+	if n.ExtraPortMappings[0].HostPort != 8080 || n.ExtraMounts[0].HostPath != "/home/me/src" || n.ExtraMounts[1].HostPath != "/home/me/a" {
+		t.Errorf("got %+v", n)
+	}
+	_, notes, err = importer.Import([]byte("apiVersion: k3d.io/v1alpha5\nkind: Simple\nvolumes: [{volume: '~/src:/src'}]"), "f", nil)
+	if err != nil || len(notes) != 1 || !strings.HasSuffix(notes[0], "nothing tells what ~ is; write the path in full") {
+		t.Errorf("got %q, %v", notes, err)
+	}
+	minikube := `{"Name": "a$PORT", "KubernetesConfig": {}, "Nodes": [{"ControlPlane": true}]}`
+	if doc, _, err := importer.Import([]byte(minikube), "f", getenv); err != nil || doc.Name != "a-port" {
+		t.Errorf("got %s, %v", doc.Name, err)
+	}
+}
+
+// What is another thing here is said, and what comes of it can be created.
+func TestImportNotes(t *testing.T) {
+	const head = "apiVersion: k3d.io/v1alpha5\nkind: Simple\n"
+	for text, want := range map[string]string{
+		head + "registries: {config: \"configs:\\n  k3d-registry.localhost:5000: {tls: {insecure_skip_verify: true}}\\n\"}": "k3d-registry.localhost:5000: to a node",
+		`{"KubernetesConfig": {}, "Nodes": [{"ControlPlane": true}], "InsecureRegistry": ["localhost:5000"]}`:               "InsecureRegistry: [0] localhost:5000: to a node",
+		head + "agents: 1": "agents: control planes take no pods",
+		head + "ports: [{port: '5432:5432', nodeFilters: [loadbalancer]}]":                "ports[0].port: 5432:5432: nothing listens on port 5432",
+		head + "kubeAPI: {hostPort: '6445'}":                                              "kubeAPI.hostIP: without one",
+		head + "ports: [{port: '8080:80'}, {port: '9090:80'}, {port: 30000:30000}]":       "",
+		head + "kubeAPI: {hostPort: '6445', hostIP: 0.0.0.0}":                             "",
+		head + "options: {k3s: {extraArgs: [{arg: '--etcd-arg=quota-backend-bytes=1'}]}}": "",
+	} {
+		doc, notes, err := importer.Import([]byte(text), "f", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(notes, "\n"); want == "" && got != "" || !strings.Contains(got, want) {
+			t.Errorf("%s: got %q, want %q", text, got, want)
+		}
+		if _, err := config.Resolve(config.Input{Document: &doc, Catalogue: profile.Open(profiles.FS())}); err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	doc, _, err := importer.Import([]byte(head+"ports: [{port: '8080:80'}, {port: '9090:80'}]"), "f", nil)
+	if err != nil || profile.Lookup(doc.Addons[0].Parameters, "hostPorts.http") != 8080 {
+		t.Errorf("got %+v, %v", doc.Addons, err)
+	}
+	doc, _, err = importer.Import([]byte(head+"options: {k3s: {extraArgs: [{arg: '--etcd-arg=quota-backend-bytes=1'}]}}"), "f", nil)
+	if err != nil || len(doc.Cluster.KubeadmConfigPatches) != 1 || !strings.Contains(doc.Cluster.KubeadmConfigPatches[0], "quota-backend-bytes") {
+		t.Errorf("got %+v, %v", doc.Cluster.KubeadmConfigPatches, err)
 	}
 }

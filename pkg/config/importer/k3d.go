@@ -19,7 +19,6 @@ type k3d struct {
 	kubelet map[int][]argument // of single nodes
 	// disabled are the components of k3s that are left out.
 	disabled map[string]bool
-	noProxy  bool // k3d has no load balancer, and so publishes ports of nodes only
 }
 
 // Components that k3s brings, as its --disable knows them.
@@ -95,6 +94,9 @@ func (k *k3d) list(top section) {
 		agents = maxNodes - servers
 	}
 	k.servers = servers
+	if control < servers+agents {
+		top.note("agents", "control planes take no pods where there are workers, as kubeadm has it; k3s' servers do")
+	}
 	for i := range servers + agents {
 		role := kind.WorkerRole
 		if i < control {
@@ -130,6 +132,9 @@ func (k *k3d) api(s section) {
 			s.wrong("hostPort", "a port", port)
 		}
 		net.APIServerPort = int32(n)
+		if net.APIServerAddress == "" {
+			s.note("hostIP", "without one, k3d publishes the API on all addresses; here it is 127.0.0.1 alone, unless cluster.networking.apiServerAddress is set")
+		}
 	}
 	if host := s.text("host"); host != "" && host != net.APIServerAddress {
 		k.args.apiServer.CertSANs = append(k.args.apiServer.CertSANs, host)
@@ -146,7 +151,7 @@ func (k *k3d) launcher(s section) {
 	if timeout := s.text("timeout"); timeout != "" {
 		s.note("timeout", "give `cove create` --timeout %s", timeout)
 	}
-	if k.noProxy = s.yes("disableLoadbalancer", false); k.noProxy && k.servers > 1 {
+	if s.yes("disableLoadbalancer", false) && k.servers > 1 {
 		s.note("disableLoadbalancer", "several control planes have a load balancer before them in cove")
 	}
 	s.skip("disableImageVolume") // cove has none

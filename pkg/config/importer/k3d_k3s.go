@@ -92,6 +92,8 @@ func (k *k3d) component(name string) *component {
 		return &k.args.controllerManager
 	case "kube-scheduler-arg":
 		return &k.args.scheduler
+	case "etcd-arg":
+		return &k.args.etcd
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package importer
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -88,7 +89,7 @@ func (k *k3d) volumes(top section) {
 		if !to.given {
 			to.nodes = k.all()
 		}
-		m, problem := mount(volume)
+		m, problem := mount(k.fromHome(volume))
 		switch {
 		case volume == "":
 			continue
@@ -107,6 +108,14 @@ func (k *k3d) volumes(top section) {
 			k.nodes[i].ExtraMounts = append(k.nodes[i].ExtraMounts, m)
 		}
 	}
+}
+
+// fromHome puts the user's folder in the place of ~.
+func (k *k3d) fromHome(volume string) string {
+	if k.getenv == nil || k.getenv("HOME") == "" || !strings.HasPrefix(volume, "~/") {
+		return volume
+	}
+	return k.getenv("HOME") + volume[1:]
 }
 
 // mount reads a volume as docker has it: SOURCE:PATH[:OPTIONS].
@@ -138,6 +147,8 @@ func mount(volume string) (m kind.Mount, problem string) {
 		return m, "it has no path of the host; nodes keep what is in /var by themselves"
 	case !strings.ContainsAny(source, `/\.~`):
 		return m, "it is a volume with a name; cove mounts paths of the host"
+	case strings.HasPrefix(source, "~"):
+		return m, "nothing tells what ~ is; write the path in full"
 	}
 	return m, ""
 }
@@ -172,8 +183,21 @@ func (k *k3d) ports(top section) {
 			if first == 0 {
 				k.toTraefik(m)
 			}
+			if !to.direct && k.byServiceLB(m) {
+				p.note("port", "%s: nothing listens on port %d of the node unless a pod has it as hostPort; for Services of type LoadBalancer, k3s does. "+
+					"Publish a NodePort, or use the address that metallb gives", port, m.ContainerPort)
+			}
 		}
 	}
+}
+
+// byServiceLB reports whether a port is one that Services of type LoadBalancer may have, which k3s' servicelb has the nodes listen on.
+func (k *k3d) byServiceLB(m kind.PortMapping) bool {
+	const firstNodePort, lastNodePort = 30000, 32767
+	if k.disabled[k3sServiceLB] || m.ContainerPort >= firstNodePort && m.ContainerPort <= lastNodePort {
+		return false
+	}
+	return k.disabled[k3sTraefik] || m.ContainerPort != 80 && m.ContainerPort != 443
 }
 
 // toTraefik has traefik listen on the node where a port of k3s' traefik was published.
@@ -185,11 +209,7 @@ func (k *k3d) toTraefik(m kind.PortMapping) {
 	ports := map[string]any{name: int(m.HostPort)}
 	for _, a := range k.doc.Addons {
 		if have, ok := a.Parameters["hostPorts"].(map[string]any); ok && a.Name == k3sTraefik {
-			for other, port := range have {
-				if ports[other] == nil {
-					ports[other] = port
-				}
-			}
+			maps.Copy(ports, have) // of several ports of the host, the first one is traefik's
 		}
 	}
 	k.addAddon(v1alpha1.Addon{Name: k3sTraefik, Parameters: map[string]any{"hostPorts": ports}})

@@ -62,7 +62,9 @@ func (k *k3d) registriesFile(s section) {
 	}
 	for _, host := range slices.Sorted(maps.Keys(insecure)) {
 		if _, has := k.doc.Registries.Mirrors[host]; insecure[host] && !has {
-			k.addMirror(host, true, "https://"+host)
+			if problem := k.addInsecure(host, "https://"+host); problem != "" {
+				configs.note(host, "%s", problem)
+			}
 		}
 	}
 }

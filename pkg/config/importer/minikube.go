@@ -54,7 +54,7 @@ func usualMinikube(top section) {
 	top.usual("StartHostTimeout", 360000000000)    // 6m
 	top.usual("CertExpiration", 94608000000000000) // three years
 	top.usual("AutoPauseInterval", 60000000000)    // 1m, of an addon
-	top.usual("Network", "nat", top.values["Name"])
+	top.usual("Network", "nat")
 }
 
 // list makes the nodes, with the names that minikube gives all but the first.
@@ -164,7 +164,9 @@ func (m *minikube) registries(top section) {
 			continue
 		}
 		// As docker does it: with TLS, whoever the certificate is of, else without.
-		m.addMirror(registry, true, "https://"+registry, "http://"+registry)
+		if problem := m.addInsecure(registry, "https://"+registry, "http://"+registry); problem != "" {
+			top.note("InsecureRegistry", "[%d] %s: %s", i, registry, problem)
+		}
 	}
 }
 

@@ -17,6 +17,7 @@ type reader struct {
 	doc      v1alpha1.Cluster
 	notes    []string
 	problems strict.Problems
+	getenv   func(string) string
 }
 
 // section is a mapping of the configuration. Fields are taken out of it one by one, so that what is left in the end is what
