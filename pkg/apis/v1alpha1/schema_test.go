@@ -90,6 +90,7 @@ func amend(def string, s *jsonschema.Schema) {
 		property("name").Pattern = `^[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?$`
 		property("name").Default = v1alpha1.DefaultName
 		property("kubernetesVersion").Pattern = `^v?[0-9]+\.[0-9]+(\.[0-9]+(-.+)?)?$`
+		scalar(property("kubernetesVersion"), "number")
 		property("profile").Default = "dev"
 		describe("nodes", "Nodes lists the nodes, with what kind's list lacks: names, numbers, sizes and taints. Either this list or "+
 			"cluster.nodes is given. It has an odd number of control planes up to 9, and up to 180 workers; one without a control "+
@@ -99,13 +100,14 @@ func amend(def string, s *jsonschema.Schema) {
 		enum("role", string(kind.ControlPlaneRole), string(kind.WorkerRole))
 		property("role").Default = string(kind.WorkerRole)
 		property("count").Minimum, property("count").Maximum, property("count").Default = "1", "180", 1
-		for _, size := range []string{"cpus", "memory"} { // YAML has numbers without quotes
-			property(size).Type, property(size).Extras = "", map[string]any{"type": []string{"string", "number"}}
-		}
+		scalar(property("cpus"), "number")
+		scalar(property("memory"), "number")
+		scalar(property("labels").AdditionalProperties, "number", "boolean")
 		patches("kubeadmConfigPatches", "kubeadmConfigPatchesJSON6902", "They come after those of the cluster.")
 	case "CertificateAuthority":
 		property("name").Pattern = `^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`
 	case "Taint":
+		scalar(property("value"), "number", "boolean")
 		enum("effect", "NoSchedule", "PreferNoSchedule", "NoExecute")
 	case "Addon":
 		property("name").Pattern = `^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`
@@ -116,6 +118,7 @@ func amend(def string, s *jsonschema.Schema) {
 		describe("nodes", "Nodes lists the nodes: an odd number of control planes up to 9, and up to 180 workers. Defaults to one "+
 			"control plane, which then runs workloads too. The list beside cluster can say more.")
 		patches("kubeadmConfigPatches", "kubeadmConfigPatchesJSON6902", "They come before those of the nodes.")
+		scalar(property("runtimeConfig").AdditionalProperties, "number", "boolean")
 		describe("containerdConfigPatches", "ContainerdConfigPatches are TOML merge patches of containerd's configuration on all "+
 			"nodes. One that names a version is left out where the configuration has another one.")
 		describe("containerdConfigPatchesJSON6902", "ContainerdConfigPatchesJSON6902 are lists of JSON Patch operations (RFC 6902) on containerd's "+
@@ -123,6 +126,7 @@ func amend(def string, s *jsonschema.Schema) {
 	case "Node":
 		describe("role", "Role is the node's. Defaults to control-plane.")
 		describe("labels", "Labels are the Kubernetes node's.")
+		scalar(property("labels").AdditionalProperties, "number", "boolean")
 		describe("extraMounts", "ExtraMounts are paths of the engine's host to mount into the node.")
 		describe("extraPortMappings", "ExtraPortMappings are ports of the node to publish on the engine's host.")
 		patches("kubeadmConfigPatches", "kubeadmConfigPatchesJSON6902", "They come after those of the cluster.")
@@ -170,6 +174,11 @@ func amend(def string, s *jsonschema.Schema) {
 		describe("patch", "Patch is the list of operations, as YAML or JSON in a string.")
 		s.Required = []string{"kind", "patch"}
 	}
+}
+
+// scalar allows a text to be written as what YAML takes for something else without quotes.
+func scalar(s *jsonschema.Schema, others ...string) {
+	s.Type, s.Extras = "", map[string]any{"type": append([]string{"string"}, others...)}
 }
 
 // comments reads the documentation of the types, which reflection does not see.
