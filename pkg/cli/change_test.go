@@ -358,3 +358,21 @@ func TestRefine(t *testing.T) {
 		t.Error("the document of the cluster was changed")
 	}
 }
+
+// Ports and mounts of an update take the place of those that are the same, so that it can be given again.
+func TestUpdateNodeAgain(t *testing.T) {
+	o := nodeOptions{nodes: []string{"worker"}, set: map[string]bool{}}
+	o.spec.ExtraPortMappings = []kind.PortMapping{{ContainerPort: 80, HostPort: 8080}}
+	o.spec.ExtraMounts = []kind.Mount{{HostPath: "/a", ContainerPath: "/b"}}
+	doc := v1alpha1.Cluster{Name: "dev", NodeSpecs: []v1alpha1.NodeSpec{{Role: kind.ControlPlaneRole}, {Role: kind.WorkerRole}}}
+	for range 2 {
+		config.Default(&doc)
+		var err error
+		if doc, err = o.update(doc); err != nil {
+			t.Fatal(err)
+		}
+		if n := doc.Nodes()[1]; len(n.ExtraPortMappings) != 1 || len(n.ExtraMounts) != 1 {
+			t.Errorf("got %+v, %+v", n.ExtraPortMappings, n.ExtraMounts)
+		}
+	}
+}

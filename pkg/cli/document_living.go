@@ -87,16 +87,26 @@ func (o *documentOptions) refine(current v1alpha1.Cluster) v1alpha1.Cluster {
 	for i := range nodes {
 		n := &nodes[i]
 		if i == first { // which the flag is about
-			n.ExtraPortMappings = slices.DeleteFunc(n.ExtraPortMappings, func(p kind.PortMapping) bool {
-				return slices.ContainsFunc(o.ports, func(q kind.PortMapping) bool { return samePort(p, q) })
-			})
+			n.ExtraPortMappings = withoutPorts(n.ExtraPortMappings, o.ports)
 		}
-		n.ExtraMounts = slices.DeleteFunc(n.ExtraMounts, func(m kind.Mount) bool {
-			return slices.ContainsFunc(o.mounts, func(q kind.Mount) bool { return m.ContainerPath == q.ContainerPath })
-		})
+		n.ExtraMounts = withoutMounts(n.ExtraMounts, o.mounts)
 	}
 	doc.SetNodes(nodes)
 	return doc
+}
+
+// withoutPorts returns the ports but for those that are about to be added.
+func withoutPorts(ports, added []kind.PortMapping) []kind.PortMapping {
+	return slices.DeleteFunc(ports, func(p kind.PortMapping) bool {
+		return slices.ContainsFunc(added, func(q kind.PortMapping) bool { return samePort(p, q) })
+	})
+}
+
+// withoutMounts returns the mounts but for those where others are about to be added.
+func withoutMounts(mounts, added []kind.Mount) []kind.Mount {
+	return slices.DeleteFunc(mounts, func(m kind.Mount) bool {
+		return slices.ContainsFunc(added, func(q kind.Mount) bool { return m.ContainerPath == q.ContainerPath })
+	})
 }
 
 // samePort compares ports as they count, whatever is left to the defaults.

@@ -36,13 +36,13 @@ type nodeOptions struct {
 // specVars adds the flags that say what a node is like.
 func (o *nodeOptions) specVars(f *Factory, cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringSliceVar(&o.labelFlags, "labels", nil, "labels of the node: KEY=VALUE,…")
-	flags.StringSliceVar(&o.taintFlags, "taints", nil, "taints of the node: KEY[=VALUE]:EFFECT,…")
+	flags.StringSliceVar(&o.labelFlags, "labels", nil, "labels of the node: `KEY=VALUE`,…")
+	flags.StringSliceVar(&o.taintFlags, "taints", nil, "taints of the node: `KEY[=VALUE]:EFFECT`,…")
 	flags.StringVar(&o.spec.CPUs, "cpus", "", "how many CPUs it may use: 2, 1.5 or 500m")
 	flags.StringVar(&o.spec.Memory, "memory", "", "how much memory it may use: 2Gi or 512Mi")
 	flags.StringVar(&o.spec.Image, "image", "", "node image (default: the cluster's)")
-	flags.StringArrayVarP(&o.portFlags, "port", "p", nil, "publish a port of it: [ADDRESS:][HOSTPORT:]PORT[/tcp|udp|sctp]")
-	flags.StringArrayVar(&o.mountFlags, "mount", nil, "mount a path of the engine's host on it: HOSTPATH:PATH[:ro]")
+	flags.StringArrayVarP(&o.portFlags, "port", "p", nil, "publish a `PORT` of it: [ADDRESS:][HOSTPORT:]PORT[/tcp|udp|sctp]")
+	flags.StringArrayVar(&o.mountFlags, "mount", nil, "mount a `PATH` of the engine's host on it: HOSTPATH:PATH[:ro]")
 	f.completeFlag(cmd, "image", f.completeNodeImages)
 }
 
@@ -243,10 +243,10 @@ its pods come back.`,
 	o.specVars(f, cmd)
 	o.change.plainVars(cmd)
 	flags := cmd.Flags()
-	flags.StringSliceVar(&o.removeLabels, "remove-label", nil, "take a label away: KEY")
-	flags.StringSliceVar(&o.removeTaints, "remove-taint", nil, "take a taint away: KEY, or KEY:EFFECT")
-	flags.StringSliceVar(&o.removePorts, "remove-port", nil, "publish a port no more: the port of the host, or of the node")
-	flags.StringSliceVar(&o.removeMounts, "remove-mount", nil, "mount a path no more: its path in the node")
+	flags.StringSliceVar(&o.removeLabels, "remove-label", nil, "take a label away: `KEY`")
+	flags.StringSliceVar(&o.removeTaints, "remove-taint", nil, "take a taint away: `KEY`, or KEY:EFFECT")
+	flags.StringSliceVar(&o.removePorts, "remove-port", nil, "publish a `PORT` no more: the port of the host, or of the node")
+	flags.StringSliceVar(&o.removeMounts, "remove-mount", nil, "mount a `PATH` no more: its path in the node")
 	cmd.RunE = nodeArgs(o, func(ctx context.Context, o *nodeOptions) error {
 		if !slices.ContainsFunc(updateFlags(), func(flag string) bool { return o.set[flag] }) {
 			return usage(cmd, "", "nothing to change is said")
@@ -276,6 +276,9 @@ func (f *Factory) changeNodes(ctx context.Context, o *nodeOptions, edit func(v1a
 	return f.changeAgain(ctx, name, o, change, func(current *v1alpha1.Cluster) (v1alpha1.Cluster, error) {
 		doc, err := edit(*current.DeepCopy())
 		if err != nil {
+			return doc, err
+		}
+		if err := config.FollowPorts(f.catalogue(), &doc, *current); err != nil {
 			return doc, err
 		}
 		return config.Resolve(config.Input{Document: &doc, Current: current, Dir: dir, Catalogue: f.catalogue()})

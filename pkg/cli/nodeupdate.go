@@ -63,8 +63,10 @@ func (o *nodeOptions) updateNode(n *v1alpha1.NodeSpec) (err error) {
 	if err != nil {
 		return err
 	}
+	n.ExtraPortMappings = withoutPorts(n.ExtraPortMappings, o.spec.ExtraPortMappings)
 	n.ExtraPortMappings = append(n.ExtraPortMappings, o.spec.ExtraPortMappings...)
 	n.ExtraMounts, err = without(n.ExtraMounts, o.removeMounts, "mount", n.Name, func(m kind.Mount, s string) bool { return m.ContainerPath == s })
+	n.ExtraMounts = withoutMounts(n.ExtraMounts, o.spec.ExtraMounts)
 	n.ExtraMounts = append(n.ExtraMounts, o.spec.ExtraMounts...)
 	return err
 }

@@ -12,6 +12,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/cove-k8s/cove/pkg/addon"
+	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
 	"github.com/cove-k8s/cove/pkg/engine"
 	"github.com/cove-k8s/cove/pkg/fault"
 	"github.com/cove-k8s/cove/pkg/kube"
@@ -243,6 +244,14 @@ func (t *AddonTarget) fits(a addon.Instance) error {
 	return nil
 }
 
+// adding is what `cove apply` needs besides to have the addon at all.
+func (t *AddonTarget) adding(name string) string {
+	if doc := t.record.Document; doc != nil && slices.ContainsFunc(doc.Addons, func(a v1alpha1.Addon) bool { return a.Name == name && !a.Disabled }) {
+		return ""
+	}
+	return " --addon " + name
+}
+
 // publishes checks that the ports of the host are there that the addon is to use: a container gets its ports when it is
 // made.
 func (t *AddonTarget) publishes(a addon.Instance) error {
@@ -256,7 +265,7 @@ func (t *AddonTarget) publishes(a addon.Instance) error {
 			return int32(p.ContainerPort) == h.ContainerPort && int64(p.HostPort) == port
 		}) {
 			return fault.New(fault.AddonUnfit, "cannot set %s=%d: the cluster's control plane does not publish its port %d there", h.Parameter, port, h.ContainerPort).
-				WithHint("a node gets its ports when it is made: `cove create --addon %s --set %s.%s=%d`", a.Name(), a.Name(), h.Parameter, port)
+				WithHint("`cove apply %s%s --set %s.%s=%d` publishes it, and sets the parameter", t.Name, t.adding(a.Name()), a.Name(), h.Parameter, port)
 		}
 	}
 	return nil

@@ -121,7 +121,7 @@ func portText(p kind.PortMapping) string {
 	if p.HostPort > 0 {
 		host = fmt.Sprint(p.HostPort)
 	}
-	if p.ListenAddress != "" && p.ListenAddress != "0.0.0.0" {
+	if p.ListenAddress != "" { // without one it is published on IPv6 too, 0.0.0.0 is IPv4 alone
 		host = p.ListenAddress + ":" + host
 	}
 	text := fmt.Sprintf("%s→%d", host, p.ContainerPort)

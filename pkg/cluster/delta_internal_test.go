@@ -56,6 +56,18 @@ func TestCompare(t *testing.T) {
 		want   string
 	}{
 		{"nothing", func(*observed, *v1alpha1.Cluster) {}, ""},
+		{"another address of a port", func(o *observed, doc *v1alpha1.Cluster) {
+			port := func(address string) func(*v1alpha1.Node) {
+				return func(n *v1alpha1.Node) {
+					n.ExtraPortMappings = []kind.PortMapping{{ContainerPort: 80, HostPort: 8080, ListenAddress: address, Protocol: "TCP"}}
+				}
+			}
+			edit(doc, "dev-worker", port("0.0.0.0"))
+			edit(o.record.Document, "dev-worker", port(""))
+			spec := o.specs["dev-worker"]
+			port("")(&spec)
+			o.specs["dev-worker"] = spec
+		}, "~ worker dev-worker: - port 8080→80, + port 0.0.0.0:8080→80 (container replaced, about 5 s)"},
 		{"a worker more", func(_ *observed, doc *v1alpha1.Cluster) {
 			doc.SetNodes(append(doc.Nodes(), v1alpha1.Node{Name: "dev-web", Role: "worker", NanoCPUs: 1_500_000_000, Memory: 2 << 30}))
 		}, "+ worker dev-web: cpus 1.5, memory 2Gi"},

@@ -155,7 +155,9 @@ func (r *resolver) finish(set profile.Set) Problems {
 		}
 		r.doc.Addons[i].Parameters = values
 		for _, h := range a.HostPorts {
-			if port := number(values, h.Parameter); port != 0 {
+			port := number(values, h.Parameter)
+			r.unpublish(a.Name, h, port)
+			if port != 0 {
 				problems = append(problems, r.publish(set.Paths[i], h, port)...)
 			}
 		}
@@ -173,19 +175,34 @@ func (r *resolver) publish(path string, h profile.HostPort, port int) Problems {
 	}
 	r.items = single(r.items, first)
 	node := &r.items[first]
-	for _, m := range node.ExtraPortMappings {
-		if m.ContainerPort != h.ContainerPort || m.Protocol != kind.PortMappingProtocolTCP {
-			continue
-		}
-		if int(m.HostPort) != port {
-			problems.Invalid(path, "it is %d, but port %d of the control plane is published as %d; make them agree", port, h.ContainerPort, m.HostPort)
-		}
-		return problems
+	published := hostPorts(node.ExtraPortMappings, h)
+	switch {
+	case slices.Contains(published, port):
+	case len(published) > 0:
+		problems.Invalid(path, "it is %d, but port %d of the control plane is published as %d; make them agree", port, h.ContainerPort, published[0])
+	default:
+		node.ExtraPortMappings = append(node.ExtraPortMappings, mapping(h, port))
 	}
-	node.ExtraPortMappings = append(node.ExtraPortMappings, kind.PortMapping{
-		ContainerPort: h.ContainerPort, HostPort: int32(port), ListenAddress: "127.0.0.1", Protocol: kind.PortMappingProtocolTCP,
-	})
 	return problems
+}
+
+// mapping is how an addon's port is published.
+func mapping(h profile.HostPort, port int) kind.PortMapping {
+	return kind.PortMapping{
+		ContainerPort: h.ContainerPort, HostPort: int32(port), ListenAddress: "127.0.0.1", //nolint:gosec // it is a port
+		Protocol: kind.PortMappingProtocolTCP,
+	}
+}
+
+// hostPorts returns the ports of the host that a port of an addon is published as.
+func hostPorts(mappings []kind.PortMapping, h profile.HostPort) []int {
+	var out []int
+	for _, m := range mappings {
+		if m.ContainerPort == h.ContainerPort && (m.Protocol == kind.PortMappingProtocolTCP || m.Protocol == "") {
+			out = append(out, int(m.HostPort))
+		}
+	}
+	return out
 }
 
 // portsAgain checks the ports once more, now that addons have theirs.

@@ -246,6 +246,8 @@ func TestHostPorts(t *testing.T) {
 		"published":                  {traefik, 0, []kind.PortMapping{mapped}},
 		"on the first control plane": {traefik + "cluster: {nodes: [{role: worker}, {role: control-plane}]}", 1, []kind.PortMapping{mapped}},
 		"already there":              {traefik + "cluster: {nodes: [{extraPortMappings: [{containerPort: 80, hostPort: 8080, listenAddress: 0.0.0.0}]}]}", 0, []kind.PortMapping{own}},
+		"one of several": {traefik + "cluster: {nodes: [{extraPortMappings: [{containerPort: 80, hostPort: 9090}, {containerPort: 80, hostPort: 8080, listenAddress: 0.0.0.0}]}]}", 0,
+			[]kind.PortMapping{{ContainerPort: 80, HostPort: 9090, Protocol: "TCP"}, own}},
 		"another protocol": {traefik + "cluster: {nodes: [{extraPortMappings: [{containerPort: 80, hostPort: 8080, protocol: UDP}]}]}", 0,
 			[]kind.PortMapping{{ContainerPort: 80, HostPort: 8080, Protocol: "UDP"}, mapped}},
 		"not asked for": {"addons: [{name: gateway}, {name: traefik}]", 0, nil},
@@ -263,6 +265,125 @@ func TestHostPorts(t *testing.T) {
 				t.Errorf("resolved again: %+v, %v", again, err)
 			}
 		})
+	}
+}
+
+// A port that an addon has published follows its parameter, and the parameter follows the port; what a file says of both counts.
+func TestHostPortsOfACluster(t *testing.T) {
+	current, err := config.Resolve(config.Input{Catalogue: catalogue(), Document: parse(t,
+		"profile: minimal\naddons: [{name: gateway}, {name: traefik, parameters: {hostPorts.http: 8080}}]\nnodes: [{role: control-plane, count: 3}, {}]")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := func(value string) config.Overrides {
+		return config.Overrides{Parameters: map[string][]string{"traefik": {"hostPorts.http=" + value}}}
+	}
+	publish := func(ports ...int32) func(*v1alpha1.Cluster) {
+		return func(doc *v1alpha1.Cluster) {
+			doc.NodeSpecs[0].ExtraPortMappings = nil
+			for _, p := range ports {
+				doc.NodeSpecs[0].ExtraPortMappings = append(doc.NodeSpecs[0].ExtraPortMappings, kind.PortMapping{ContainerPort: 80, HostPort: p, Protocol: "TCP"})
+			}
+		}
+	}
+	for name, tt := range map[string]struct {
+		change func(*v1alpha1.Cluster)
+		flags  config.Overrides
+		follow bool
+		want   string
+	}{
+		"nothing":                   {want: "8080 [8080]"},
+		"another parameter":         {flags: set("9090"), want: "9090 [9090]"},
+		"no parameter":              {flags: set("0"), want: "0 []"},
+		"a port less":               {change: publish(), follow: true, want: "0 []"},
+		"another port":              {change: publish(9090), follow: true, want: "9090 [9090]"},
+		"a port more":               {change: publish(8080, 9090), follow: true, want: "8080 [8080 9090]"},
+		"a port less, by a file":    {change: publish(), want: "8080 [8080]"},
+		"the user's own port stays": {change: publish(8080), flags: set("9090"), want: "CONFIG_INVALID"},
+	} {
+		doc := current.DeepCopy()
+		if tt.change != nil {
+			tt.change(doc)
+		}
+		if tt.follow {
+			if err := config.FollowPorts(catalogue(), doc, current); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := config.Resolve(config.Input{Document: doc, Current: &current, Flags: tt.flags, Catalogue: catalogue()})
+		text := string(fault.CodeOf(err))
+		if err == nil {
+			ports := []int32{}
+			for _, p := range got.Nodes()[0].ExtraPortMappings {
+				ports = append(ports, p.HostPort)
+			}
+			text = fmt.Sprint(profile.Lookup(got.Addons[2].Parameters, "hostPorts.http"), ports)
+		}
+		if text != tt.want {
+			t.Errorf("%s: got %s, %v, want %s", name, text, err, tt.want)
+		}
+	}
+}
+
+// A cluster's document stands without its profile and without what its addons were made from.
+func TestResolveOfACluster(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const head = "apiVersion: cove.dev/v1alpha1\nkind: Profile\nname: team\nextends: minimal\n"
+	write("team.yaml", head+"addons: [{name: metallb}]")
+	write("app.yaml", "kind: List")
+	in := config.Input{
+		Document:    parse(t, "profile: ./team.yaml\naddons: [{name: app, path: app.yaml, parameters: {}}, {name: metallb, disabled: true}]"),
+		DocumentDir: dir, Catalogue: catalogue(),
+	}
+	current, err := config.Resolve(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := func(change func(*config.Input)) (v1alpha1.Cluster, error) {
+		in := config.Input{Document: current.DeepCopy(), Current: &current, Catalogue: catalogue()}
+		if change != nil {
+			change(&in)
+		}
+		return config.Resolve(in)
+	}
+	same := func(what string) {
+		if got, err := again(nil); err != nil || !reflect.DeepEqual(got, current) {
+			t.Errorf("%s: got %s, %v", what, addonsOf(got), err)
+		}
+	}
+	write("team.yaml", head+"addons: [{name: storage}]\ncluster: {kubeadmConfigPatches: ['kind: ClusterConfiguration']}")
+	same("the profile has changed")
+	got, err := again(func(in *config.Input) { in.Flags.Profile = current.Profile })
+	if err != nil || !strings.Contains(addonsOf(got), "storage") || len(got.Cluster.KubeadmConfigPatches) != 1 {
+		t.Errorf("named again: %s, %v", addonsOf(got), err)
+	}
+	got, err = again(func(in *config.Input) { in.Document.Cluster.Networking.PodSubnet = "" })
+	if err != nil || !strings.Contains(addonsOf(got), "storage") {
+		t.Errorf("a document that leaves something open: %s, %v", addonsOf(got), err)
+	}
+	for _, name := range []string{"team.yaml", "app.yaml"} {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	same("nothing is there any more")
+	got, err = again(func(in *config.Input) { in.Document.Addons = in.Document.Addons[:1] })
+	if want := current.Profile + " flannel:"; err != nil || !strings.HasPrefix(addonsOf(got), want) || strings.Contains(addonsOf(got), "flannel app") {
+		t.Errorf("addons taken out: %s, %v", addonsOf(got), err)
+	}
+	for name, change := range map[string]func(*config.Input){
+		"of another cluster": func(in *config.Input) { in.Current = nil },
+		"another path":       func(in *config.Input) { in.Document.Addons[1].Path = filepath.Join(dir, "other.yaml") },
+		"a parameter":        func(in *config.Input) { in.Flags.Parameters = map[string][]string{"app": {"a=b"}} },
+	} {
+		if got, err := again(change); err == nil {
+			t.Errorf("%s: got %s", name, addonsOf(got))
+		}
 	}
 }
 
