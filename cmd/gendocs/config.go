@@ -18,7 +18,7 @@ func configPage(string) (page, error) {
 		"the settings, the document and by a flag; and `cni` of the settings wins over the profile's.")
 	p.para("## The cluster document")
 	p.para("`apiVersion: %s`, `kind: %s`. Below `cluster` it has the fields of kind's `%s` as they are; a document of kind's is accepted "+
-		"without any change. A field that is not in these tables is refused. `cove config schema` prints the same as JSON Schema, and "+
+		"without any change, but for [what cove refuses](../guides/kind-users.md#config-files). A field that is not in these tables is refused. `cove config schema` prints the same as JSON Schema, and "+
 		"`cove config validate` checks a document.", v1alpha1.APIVersion, v1alpha1.KindCluster, v1alpha1.KindAPIVersion)
 	if err := schemaTables(&p, v1alpha1.Schema()); err != nil {
 		return p, err

@@ -27,8 +27,8 @@ type addonValues struct {
 // vars adds the flags.
 func (v *addonValues) vars(f *Factory, cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringArrayVar(&v.setFlags, "set", nil, "set a parameter: PARAMETER=VALUE, with several addons ADDON.PARAMETER=VALUE")
-	flags.StringArrayVar(&v.files, "values", nil, "YAML file of parameters; - is stdin")
+	flags.StringArrayVar(&v.setFlags, "set", nil, "set a parameter: `PARAMETER=VALUE`, with several addons ADDON.PARAMETER=VALUE")
+	flags.StringArrayVar(&v.files, "values", nil, "YAML `FILE` of parameters; - is stdin")
 	f.completeFlag(cmd, "set", f.completeParameters)
 }
 

@@ -11,7 +11,7 @@ import (
 )
 
 func newConfigCmd(f *Factory) *cobra.Command {
-	cmd := &cobra.Command{Use: "config", Short: "Look at cluster documents", GroupID: groupHost}
+	cmd := &cobra.Command{Use: "config", Short: "Look at cluster documents, and import those of others", GroupID: groupHost}
 	cmd.AddCommand(newConfigSchemaCmd(f), newConfigValidateCmd(f, nil), newConfigViewCmd(f, nil), newConfigDefaultsCmd(f), newConfigGetCmd(f, nil), newConfigImportCmd(f, nil))
 	return cmd
 }

@@ -22,7 +22,7 @@ and "cove config get".`,
   cove get config dev > dev.yaml`,
 	}
 	clusters := listCmd(f, nil, formatName, formatText, formatWide, formatJSON, formatYAML)
-	clusters.Use = "clusters"
+	clusters.Use, clusters.Example = "clusters", "  cove get clusters\n  cove get clusters -o json"
 	kubeconfig := newKubeconfigGetCmd(f, runKubeconfigGet)
 	kubeconfig.Use = "kubeconfig [NAME]"
 	document := newConfigGetCmd(f, nil)

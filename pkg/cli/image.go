@@ -77,7 +77,7 @@ func imageLoadCmd(f *Factory, o *imageLoadOptions, run func(context.Context, *im
 	}
 	cmd := &cobra.Command{}
 	f.nameVar(cmd, &o.name)
-	cmd.Flags().StringSliceVar(&o.nodes, "nodes", nil, "nodes to load into, comma-separated (default: all)")
+	cmd.Flags().StringSliceVar(&o.nodes, "nodes", nil, "`NODES` to load into, comma-separated (default: all)")
 	outputVar(cmd, &o.output, formatText, formatJSON)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
