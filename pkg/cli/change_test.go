@@ -52,6 +52,9 @@ func TestApplyOptions(t *testing.T) {
 			o.document.file, o.change.dryRun, o.change.output = "x", true, formatJSON
 			o.change.apply.Timeout, o.change.apply.SkipKubeconfig = time.Minute, true
 		})},
+		{args: "apply -f x --keep-context=false", want: plain(func(o *applyOptions) {
+			o.document.file, o.change.apply.SwitchContext = "x", true
+		})},
 		{args: "apply a b", err: `takes one name, and there is "b", too`},
 		{args: "apply --wait soon", err: "--wait=soon is not a level"},
 		{args: "apply --timeout 0s", err: "--timeout=0s is no time to wait"},

@@ -255,3 +255,30 @@ func TestKeysOfAnotherControlPlane(t *testing.T) {
 		t.Error(errors.Join(errors.New("the others have them"), err))
 	}
 }
+
+// Without a load balancer the control plane publishes the API: it is started, and made again, with the port that kubeconfigs have.
+func TestControlPlaneThatPublishesTheAPI(t *testing.T) {
+	s := newSetup(t)
+	clustertest.AddNodeImage(s.Engine, "kindest/node:v1.36.3", false)
+	doc := document(t, "dev", 0)
+	nodes := doc.Nodes()
+	nodes[0].Image = "kindest/node:v1.36.3"
+	doc.SetNodes(nodes)
+	if err := s.create(t.Context(), doc, cluster.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	before, _ := s.Engine.Node(t.Context(), "dev-control-plane")
+	if err := cluster.Restart(t.Context(), s.run(), "dev", cluster.PowerOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Engine.Break("dev-control-plane"); err != nil {
+		t.Fatal(err)
+	}
+	if err := cluster.Start(t.Context(), s.run(), "dev", cluster.PowerOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	after, err := s.Engine.Node(t.Context(), "dev-control-plane")
+	if err != nil || after.ID == before.ID || len(before.Ports) != 1 || !slices.Equal(after.Ports, before.Ports) {
+		t.Errorf("it had %v, has %v, %v", before.Ports, after.Ports, err)
+	}
+}
