@@ -146,15 +146,19 @@ func addonNames(cmd *cobra.Command, args []string) ([]string, error) {
 	return args, nil
 }
 
-// timeoutVar adds --timeout.
+// timeoutVar adds --timeout and --lock-timeout.
 func timeoutVar(cmd *cobra.Command, o *cluster.AddonOptions, what string) {
 	cmd.Flags().DurationVar(&o.Timeout, "timeout", cluster.DefaultTimeout, what)
+	lockTimeoutVar(cmd, &o.LockTimeout)
 }
 
-// checkTimeout refuses a time that is none.
+// checkTimeout refuses times that are none.
 func checkTimeout(cmd *cobra.Command, o cluster.AddonOptions) error {
 	if o.Timeout <= 0 {
 		return usage(cmd, "", "--timeout=%s is no time to wait", o.Timeout)
+	}
+	if o.LockTimeout < 0 {
+		return usage(cmd, "", "--lock-timeout=%s is no time to wait", o.LockTimeout)
 	}
 	return nil
 }

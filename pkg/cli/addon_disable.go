@@ -72,10 +72,14 @@ func runAddonDisable(ctx context.Context, f *Factory, o *addonDisableOptions) er
 	if err != nil {
 		return err
 	}
+	var stale []string // a run that was cut off has removed them, and they are on record
 	for _, n := range absent {
 		f.say("addon %s is not on cluster %s", n, t.Name)
+		if t.Recorded(n) {
+			stale = append(stale, n)
+		}
 	}
-	if len(names) == 0 {
+	if len(names)+len(stale) == 0 {
 		return nil
 	}
 	force := o.force
@@ -95,13 +99,14 @@ func runAddonDisable(ctx context.Context, f *Factory, o *addonDisableOptions) er
 			}
 		}
 	}
+	names = append(names, stale...)
 	return f.run(ctx, t.Name, o.output, func(ctx context.Context, em *event.Emitter) (string, error) {
 		deps, err := f.addonDeps(ctx, em, o.target)
 		if err != nil {
 			return "", err
 		}
 		closing := fmt.Sprintf("cluster %s no longer has %s", t.Name, strings.Join(names, ", "))
-		return closing, cluster.DisableAddons(ctx, deps, t, f.catalogue(), names, force, o.disable.Timeout)
+		return closing, cluster.DisableAddons(ctx, deps, t, f.catalogue(), names, force, o.disable)
 	})
 }
 

@@ -130,6 +130,8 @@ func answers(ctx context.Context, client Kube, name string) error {
 type AddonOptions struct {
 	Timeout time.Duration // 0 is DefaultTimeout; images that must be got first do not count
 	NoWait  bool          // return when the API server has them
+	// LockTimeout is how long to wait for another run that works on the cluster; 0 does not wait.
+	LockTimeout time.Duration
 }
 
 // PlanEnable returns the plan that puts the addons onto a cluster that is there.
@@ -160,7 +162,7 @@ func PlanEnable(cluster string, addons []addon.Instance, foreign bool, o AddonOp
 // has done: the next one goes on from there. Errors are AddonUnfit, AddonConflict, AddonRequires, ImageUnavailable,
 // AddonFailed and APITimeout.
 func EnableAddons(ctx context.Context, d Deps, t *AddonTarget, cat profile.Catalogue, addons []addon.Instance, o AddonOptions) error {
-	unlock, err := lock(ctx, d.StateDir, t.lockName(), 0)
+	unlock, err := t.lock(ctx, d, o)
 	if err != nil {
 		return err
 	}
@@ -298,14 +300,14 @@ func toInt(v any) int64 {
 
 // DisableAddons takes the addons off the cluster: all that they put there, and nothing else. Without force it refuses what
 // others would lose by (AddonInUse), and what another addon requires (AddonRequires).
-func DisableAddons(ctx context.Context, d Deps, t *AddonTarget, cat profile.Catalogue, names []string, force bool, timeout time.Duration) error {
-	unlock, err := lock(ctx, d.StateDir, t.lockName(), 0)
+func DisableAddons(ctx context.Context, d Deps, t *AddonTarget, cat profile.Catalogue, names []string, force bool, o AddonOptions) error {
+	unlock, err := t.lock(ctx, d, o)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	if timeout == 0 {
-		timeout = DefaultTimeout
+	if o.Timeout == 0 {
+		o.Timeout = DefaultTimeout
 	}
 	if !force {
 		if err := t.needed(ctx, cat, names); err != nil {
@@ -316,11 +318,9 @@ func DisableAddons(ctx context.Context, d Deps, t *AddonTarget, cat profile.Cata
 	rc.Doc.Name, rc.manager = t.Name, func() *addon.Manager { return t.Manager }
 	plan := Plan{Cluster: t.Name}
 	for _, n := range names {
-		plan.Stages = append(plan.Stages, Stage{Name: n, Timed: true, Steps: []Step{step{"remove/" + n, "Remove addon " + n, func(ctx context.Context, rc *Context) error {
-			return rc.manager().Remove(ctx, n, force, reporter(ctx))
-		}}}})
+		plan.Stages = append(plan.Stages, Stage{Name: n, Timed: true, Steps: []Step{step{"remove/" + n, "Remove addon " + n, removeAddon(n, force)}}})
 	}
-	if err := (Runner{Timeout: timeout, Retain: true, Quiet: true}).Run(ctx, plan, rc); err != nil {
+	if err := (Runner{Timeout: o.Timeout, Retain: true, Quiet: true}).Run(ctx, plan, rc); err != nil {
 		return err
 	}
 	return t.disabled(ctx, d, cat, names)

@@ -10,6 +10,27 @@ import (
 	"github.com/cove-k8s/cove/pkg/profile"
 )
 
+// lock locks the cluster for a run on its addons. One that is half-way to another version is refused: the addons of the node image change
+// with it.
+func (t *AddonTarget) lock(ctx context.Context, d Deps, o AddonOptions) (unlock func(), err error) {
+	unlock, err = lock(ctx, d.StateDir, t.lockName(), o.LockTimeout)
+	if err != nil || t.Foreign() {
+		return unlock, err
+	}
+	f, err := lookup(ctx, d.Engine, t.Name) // what another run has recorded since counts
+	if err == nil {
+		t.record, err = readCreated(ctx, d.Engine, f)
+	}
+	if half := t.record.Upgrading; err == nil && half != "" {
+		err = cutOff(t.Name, half)
+	}
+	if err != nil {
+		unlock()
+		return nil, err
+	}
+	return unlock, nil
+}
+
 // enabled records addons that the cluster has now, so that its document names them.
 func (t *AddonTarget) enabled(ctx context.Context, d Deps, addons []addon.Instance) error {
 	return t.rewrite(ctx, d, func(list []v1alpha1.Addon) []v1alpha1.Addon {
@@ -48,6 +69,11 @@ func (t *AddonTarget) disabled(ctx context.Context, d Deps, cat profile.Catalogu
 		}
 		return list
 	})
+}
+
+// Recorded reports whether the cluster's document names the addon, be it there or not: a run that was cut off may have removed it alone.
+func (t *AddonTarget) Recorded(name string) bool {
+	return t.record.Document != nil && slices.ContainsFunc(t.record.Document.Addons, func(a v1alpha1.Addon) bool { return a.Name == name && !a.Disabled })
 }
 
 // rewrite changes the addons of the recorded document. A cluster that cove did not make has none.

@@ -164,6 +164,17 @@ func prepareAddon(ctx context.Context, rc *Context, a addon.Instance) (set *addo
 	return rc.manager().Prepare(ctx, a)
 }
 
+// removeAddon returns the step that takes an addon off the cluster. A run that was cut off may have done so already.
+func removeAddon(name string, force bool) func(context.Context, *Context) error {
+	return func(ctx context.Context, rc *Context) error {
+		err := rc.manager().Remove(ctx, name, force, reporter(ctx))
+		if fault.Is(err, fault.AddonNotInstalled) {
+			return event.Skip("it is not on the cluster")
+		}
+		return err
+	}
+}
+
 // waitAddon returns the step that waits until the addon is ready.
 func waitAddon(a addon.Instance) func(context.Context, *Context) error {
 	return func(ctx context.Context, rc *Context) error {

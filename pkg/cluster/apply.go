@@ -81,6 +81,7 @@ func Apply(ctx context.Context, d Deps, name string, want Want, o ApplyOptions) 
 	}
 	o.KeepContext = !o.SwitchContext
 	delta.staleContext(ctx, d, o)
+	delta.cordoned(ctx, d)
 	diff := Difference{Cluster: name, Changes: delta.changes}
 	if delta.empty() && sameJSON(was.record.Document, delta.doc) {
 		return diff, fmt.Sprintf("cluster %q is as its document says", name), nil
@@ -94,7 +95,10 @@ func Apply(ctx context.Context, d Deps, name string, want Want, o ApplyOptions) 
 		return diff, "", err
 	}
 	changing = true
-	runner := Runner{Timeout: o.Timeout + time.Duration(len(delta.remove)+len(delta.fresh)+len(delta.replace)+2*len(delta.upgrade))*o.drainTimeout()}
+	runner := Runner{
+		Evidence: saveEvidence,
+		Timeout:  o.Timeout + time.Duration(len(delta.remove)+len(delta.fresh)+len(delta.replace)+2*len(delta.upgrade))*o.drainTimeout(),
+	}
 	if err := runner.Run(ctx, diff.Plan, rc); err != nil {
 		return diff, "", err
 	}

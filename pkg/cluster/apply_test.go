@@ -327,5 +327,16 @@ func TestDrainThatFailsKeepsTheNode(t *testing.T) {
 	if _, err := s.apply(t.Context(), resized(t, doc, 1, 1)); !fault.Is(err, fault.DrainFailed) {
 		t.Errorf("got %v", err)
 	}
+	if len(s.Cordoned) > 0 {
+		t.Errorf("cordoned: %v", s.Cordoned)
+	}
+	s.follows(t, doc)
+	s.Cordoned["dev-worker2"] = false // by somebody else
+	if _, err := s.apply(t.Context(), resized(t, doc, 1, 1)); !fault.Is(err, fault.DrainFailed) {
+		t.Errorf("got %v", err)
+	}
+	if _, is := s.Cordoned["dev-worker2"]; !is {
+		t.Error("somebody else's cordon is gone")
+	}
 	s.follows(t, doc)
 }

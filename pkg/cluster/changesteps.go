@@ -105,6 +105,16 @@ func drainReady(name string, o ApplyOptions) func(context.Context, *Context) err
 	}
 }
 
+// undoDrain lets pods onto a node again that stays, where the run cordoned it.
+func undoDrain(name string) func(context.Context, *Context) error {
+	return func(ctx context.Context, rc *Context) error {
+		if !rc.record.has(name) || rc.kube == nil {
+			return event.Skip("it is no node of the cluster any more")
+		}
+		return uncordon(ctx, rc, name)
+	}
+}
+
 // removeNode returns the step that removes a node's container, and then its volumes.
 func removeNode(name string) func(context.Context, *Context) error {
 	return func(ctx context.Context, rc *Context) error {

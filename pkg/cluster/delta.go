@@ -28,6 +28,8 @@ type delta struct {
 	revived []*replacement  // how those are
 	start   []string        // containers that are whole and do not run
 	relabel []relabel
+	// uncordon are nodes that a run which was cut off was draining, and that stay.
+	uncordon []string
 	// from and to are the versions of Kubernetes of an upgrade; empty where there is none.
 	from, to string
 	// recorded and wanted are the sums of what the documents say of all nodes.

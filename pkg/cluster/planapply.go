@@ -39,6 +39,7 @@ func (d *delta) plan(rc *Context, o ApplyOptions) Plan {
 	if d.address {
 		stage("address", step{"address", "Keep the address for later control planes", keepSANs})
 	}
+	d.planUncordon(stage)
 	d.planRevived(stage)
 	d.planRemoval(stage, "cleanup", d.leftoverNodes(), o)
 	d.planRemoval(stage, "lost", d.lost, o)
@@ -71,6 +72,9 @@ func (d *delta) touched() []v1alpha1.Node {
 // prepareSteps get the images that will be needed, before anything is touched.
 func (d *delta) prepareSteps(rc *Context) []Step {
 	var steps []Step
+	if len(d.add) > 0 {
+		steps = append(steps, step{"host", "Check the engine's host", d.checkHost})
+	}
 	if len(d.touched()) > 0 || d.balancer {
 		steps = append(steps, step{"image", "Get the node image" + imageTitle(d.doc), d.ensureImages})
 	}
@@ -80,6 +84,14 @@ func (d *delta) prepareSteps(rc *Context) []Step {
 		}
 	}
 	return steps
+}
+
+// checkHost fails before anything is made where the host has no room for the new nodes: a limit would show as a node that does not join.
+func (d *delta) checkHost(ctx context.Context, rc *Context) error {
+	if rc.Preflight == nil {
+		return nil
+	}
+	return rc.Preflight(ctx, rc.engineInfo(), len(d.add), reporter(ctx))
 }
 
 // ensureImages gets the images of the nodes that get a container.
@@ -291,9 +303,9 @@ func (d *delta) planRemoval(stage stageFunc, why string, nodes []v1alpha1.Node, 
 	for _, n := range nodes {
 		switch id := removalID(why, n, "drain"); {
 		case why == "remove":
-			stage("drain", step{id, "Drain " + n.Name, drainNode(n.Name, o)})
+			stage("drain", undoableStep{step{id, "Drain " + n.Name, drainNode(n.Name, o)}, undoDrain(n.Name)})
 		case slices.Contains(d.fresh, n.Name):
-			stage("drain", step{id, "Drain " + n.Name, drainReady(n.Name, o)})
+			stage("drain", undoableStep{step{id, "Drain " + n.Name, drainReady(n.Name, o)}, undoDrain(n.Name)})
 		}
 	}
 	switch {
@@ -369,9 +381,7 @@ func (d *delta) planAddons(stage stageFunc, rc *Context) {
 	stage("apply", apply...)
 	stage("ready", ready...)
 	for _, name := range d.disable {
-		stage("disable", step{"disable/" + name, "Remove addon " + name, func(ctx context.Context, rc *Context) error {
-			return rc.manager().Remove(ctx, name, true, reporter(ctx))
-		}})
+		stage("disable", step{"disable/" + name, "Remove addon " + name, removeAddon(name, true)})
 	}
 }
 

@@ -134,10 +134,10 @@ func (r Runner) fail(ctx context.Context, rc *Context, begun []Stage, cause erro
 	}
 	if len(left) > 0 {
 		hint := fmt.Sprintf("`cove delete %s` removes the rest once the engine answers", rc.Name())
-		if rc.record.Document != nil { // the cluster was there before
-			hint = "the next `cove apply` or `cove node` command removes the rest"
+		if rc.record.Revision > 0 { // the cluster is there without this run
+			hint = "run the same command again once the engine answers: it begins with the rest"
 		}
-		rc.Emitter.Warn(hint, "not all could be removed: %v", errors.Join(left...))
+		rc.Emitter.Warn(hint, "not all could be undone: %v", errors.Join(left...))
 	}
 	return cause
 }

@@ -159,6 +159,18 @@ func TestUpgradeHalfWay(t *testing.T) {
 			t.Errorf("%s: %v", other.KubernetesVersion, err)
 		}
 	}
+	target, err := cluster.OpenAddons(t.Context(), s.run(), "dev")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, err := range map[string]error{
+		"enable":  cluster.EnableAddons(t.Context(), s.run(), target, catalogue(), instances(t, doc), cluster.AddonOptions{}),
+		"disable": cluster.DisableAddons(t.Context(), s.run(), target, catalogue(), []string{"local-path"}, true, cluster.AddonOptions{}),
+	} {
+		if !fault.Is(err, fault.ConfigUnsupported) || !strings.Contains(fault.ReportOf(err).Hint, "cove upgrade dev --kubernetes-version v1.36.3") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
 	if _, err := s.apply(t.Context(), of(clustertest.Version, doc)); err != nil {
 		t.Error(err)
 	}

@@ -139,7 +139,7 @@ func Catalogue() []Kind {
 		{RecordUnreadable, ExitHost, "no control plane has a whole record of the cluster", "its volumes are left alone; `cove delete NAME` removes the cluster with all its data"},
 		{ClusterNotRunning, ExitHost, "a node of the cluster does not run", "start its container, or delete the cluster"},
 		{KubeadmInit, ExitKubernetes, "kubeadm could not start the control plane", "the evidence that is named has the logs; run again with --retain to look around"},
-		{KubeadmJoin, ExitKubernetes, "kubeadm could not join a node", "the evidence that is named has the logs; run again with --retain to look around"},
+		{KubeadmJoin, ExitKubernetes, "kubeadm could not join a node", "the evidence that is named has the logs"},
 		{KubeadmUpgrade, ExitKubernetes, "kubeadm could not bring a node to another version", "run the same command again: it goes on where it stopped"},
 		{APITimeout, ExitKubernetes, "the API server did not answer in time", "give it more time with --timeout, or look at `cove logs`"},
 		{NotReady, ExitKubernetes, "the cluster was not usable in time", "give it more time with --timeout, or look at `cove status` and `cove logs`"},
@@ -148,6 +148,6 @@ func Catalogue() []Kind {
 		{AddonFailed, ExitKubernetes, "an addon did not become available", "`cove logs` and `cove kubectl get pods -A` say why"},
 		{KubernetesRefused, ExitKubernetes, "the API server refused a request", "the message says what it refused"},
 		{CommandFailed, ExitBug, "a command in a node failed", "its output says why"},
-		{Interrupted, ExitInterrupted, "the run was interrupted", "what it had made was removed; run it again when you like"},
+		{Interrupted, ExitInterrupted, "the run was interrupted", "run the same command again when you like"},
 	}
 }

@@ -293,6 +293,7 @@ func (a *fakeAPI) DeleteNodeObject(ctx context.Context, name string) error {
 	if err := a.did(ctx, "DeleteNodeObject", name); err != nil {
 		return err
 	}
+	a.cordon(name, false) // it goes with the object
 	a.world.mu.Lock()
 	defer a.world.mu.Unlock()
 	delete(a.world.labels, name)
@@ -317,11 +318,8 @@ func (a *fakeAPI) Cordon(ctx context.Context, node string, on bool) error {
 
 func (a *fakeAPI) Drain(ctx context.Context, node string, _ kube.DrainOptions, report func(string)) error {
 	report("a pod")
-	if err := a.did(ctx, "Drain", node); err != nil {
-		return err
-	}
-	a.cordon(node, true)
-	return nil
+	a.cordon(node, true) // first of all: it is so when the pods do not go
+	return a.did(ctx, "Drain", node)
 }
 
 // cordon is cove's: it is no news to a node that somebody else has cordoned.

@@ -1,0 +1,60 @@
+package cluster
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
+	"github.com/cove-k8s/cove/pkg/engine"
+)
+
+// cordonedLook bounds the look for nodes that cove has cordoned: an API that does not answer is no reason not to go on.
+const cordonedLook = 5 * time.Second
+
+// cordoned finds the nodes that a run which was cut off was draining, and that stay. An upgrade uncordons its own.
+func (d *delta) cordoned(ctx context.Context, deps Deps) {
+	running := slices.ContainsFunc(d.was.controlPlanes(), func(n engine.Node) bool { return n.State == engine.StateRunning })
+	if gateway, ok := d.was.gateway(); !ok || !running || gateway.State != engine.StateRunning || d.was.record.Upgrading != "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, cordonedLook)
+	defer cancel()
+	a, err := access(ctx, deps.Engine, d.was.info, d.was.found)
+	if err != nil {
+		return
+	}
+	client, err := deps.Connect(a.Options())
+	if err != nil {
+		return
+	}
+	nodes, err := client.Nodes(ctx)
+	if err != nil {
+		return
+	}
+	for _, n := range nodes {
+		i := slices.IndexFunc(nodesOf(d.doc), func(w v1alpha1.Node) bool { return w.Name == n.Name })
+		if !n.Cordoned || i < 0 || !d.stays(n.Name) {
+			continue
+		}
+		d.uncordon = append(d.uncordon, n.Name)
+		d.note(Modify, objectOf(nodesOf(d.doc)[i]), "takes pods again")
+	}
+}
+
+// stays reports whether the node's object stays what it is.
+func (d *delta) stays(name string) bool {
+	named := func(n v1alpha1.Node) bool { return n.Name == name }
+	return d.was.record.has(name) && !slices.ContainsFunc(d.lost, named) && !slices.ContainsFunc(d.upgrade, named)
+}
+
+// planUncordon lets pods onto those nodes again.
+func (d *delta) planUncordon(stage stageFunc) {
+	var steps []Step
+	for _, name := range d.uncordon {
+		steps = append(steps, step{"uncordon/" + name, "Let pods onto " + name + " again", func(ctx context.Context, rc *Context) error {
+			return rc.kube.Cordon(ctx, name, false)
+		}})
+	}
+	stage("uncordon", steps...)
+}
