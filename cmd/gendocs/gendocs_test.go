@@ -64,7 +64,7 @@ func TestPagesSayEverything(t *testing.T) {
 		want("errors.md", "| `"+string(k.Code)+"` | ")
 	}
 	want("config.md", "| `hostPort` | integer, -1 to 65535 |")
-	want("config.md", "| `kubernetesVersion` | string |")
+	want("config.md", "| `kubernetesVersion` | string or number |")
 	for _, typ := range []string{"plan.ready", "step.started", "step.progress", "step.log", "step.finished", "warning", "run.finished"} {
 		want("events.md", "\n### "+typ+"\n")
 		want("events.md", `"type": "`+typ+`"`)
