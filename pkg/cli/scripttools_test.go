@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
@@ -173,6 +174,21 @@ func engineCommands() map[string]func(context.Context, *enginetest.Fake, []strin
 				}
 			}
 			return err
+		},
+		"tear": func(ctx context.Context, fake *enginetest.Fake, args []string) error { // a node's files, in the middle
+			for _, path := range args[1:] {
+				data, err := fake.ReadFile(ctx, args[0], path)
+				if errors.Is(err, fs.ErrNotExist) {
+					continue
+				}
+				if err == nil {
+					err = fake.PutFiles(ctx, args[0], []engine.File{{Path: path, Data: data[:len(data)/2]}})
+				}
+				if err != nil {
+					return err
+				}
+			}
+			return nil
 		},
 		"restart": func(ctx context.Context, fake *enginetest.Fake, _ []string) error {
 			return fake.Restart(ctx)

@@ -25,6 +25,7 @@ func (d *delta) plan(rc *Context, o ApplyOptions) Plan {
 		stage("certificates", step{"certificates", "Name " + d.doc.Cluster.Networking.APIServerAddress + " in the API servers' certificates", extendCertificates})
 	}
 	if d.was.pruned {
+		d.planRecordUpgrading(stage) // while there are containers to write by
 		stage("network", step{"network", "Make network " + d.was.network.Name + " again", renewNetwork})
 	}
 	for _, n := range d.revive {

@@ -62,6 +62,13 @@ func (d *delta) planUpgrade(stage stageFunc, rc *Context, o ApplyOptions) {
 	d.planDNS(stage, d.upgrade)
 }
 
+// planRecordUpgrading records that an upgrade begins, unless a run that was cut off has.
+func (d *delta) planRecordUpgrading(stage stageFunc) {
+	if len(d.upgrade) > 0 && d.was.record.Upgrading == "" {
+		stage("resume", step{"resume/record", "Record that an upgrade to " + d.to + " begins", recordUpgrading})
+	}
+}
+
 // planResume brings up the control planes that a run which was cut off has left with a new container and no kubelet, or with none that ever
 // ran: etcd may have no majority, and the cluster no API, without them.
 func (d *delta) planResume(stage stageFunc) {
@@ -71,8 +78,8 @@ func (d *delta) planResume(stage stageFunc) {
 		if n.Role != engine.RoleControlPlane || d.was.record.Upgrading == "" && whole {
 			continue
 		}
-		if d.was.record.Upgrading == "" {
-			stage("resume", step{"resume/record", "Record that an upgrade to " + d.to + " begins", recordUpgrading})
+		if !d.was.pruned {
+			d.planRecordUpgrading(stage)
 		}
 		stage("resume", step{"resume/" + n.Name, "Go on with the upgrade of " + n.Name, resumeControlPlane(n, i == 0)})
 	}
