@@ -72,16 +72,11 @@ func Apply(ctx context.Context, d Deps, name string, want Want, o ApplyOptions) 
 	if err != nil {
 		return Difference{}, "", err
 	}
-	if was.elects, err = electsLeaders(ctx, d.Engine, was); err != nil {
-		return Difference{}, "", err
-	}
-	delta, err := differ(was, want, o)
+	o.KeepContext = !o.SwitchContext
+	delta, err := differ(ctx, d, was, want, o)
 	if err != nil {
 		return Difference{}, "", err
 	}
-	o.KeepContext = !o.SwitchContext
-	delta.staleContext(ctx, d, o)
-	delta.cordoned(ctx, d)
 	diff := Difference{Cluster: name, Changes: delta.changes}
 	if delta.empty() && sameJSON(was.record.Document, delta.doc) {
 		return diff, fmt.Sprintf("cluster %q is as its document says", name), nil
@@ -102,11 +97,15 @@ func Apply(ctx context.Context, d Deps, name string, want Want, o ApplyOptions) 
 	if err := runner.Run(ctx, diff.Plan, rc); err != nil {
 		return diff, "", err
 	}
-	after := d.Now().Sub(begun).Seconds()
-	if delta.to != "" {
-		return diff, fmt.Sprintf("cluster %q runs Kubernetes %s after %.1f s", name, delta.to, after), nil
+	return diff, delta.closing(d.Now().Sub(begun)), nil
+}
+
+// closing is what is said when the cluster was brought to its document.
+func (d *delta) closing(took time.Duration) string {
+	if d.to != "" {
+		return fmt.Sprintf("cluster %q runs Kubernetes %s after %.1f s", d.doc.Name, d.to, took.Seconds())
 	}
-	return diff, fmt.Sprintf("cluster %q follows its document after %.1f s", name, after), nil
+	return fmt.Sprintf("cluster %q follows its document after %.1f s", d.doc.Name, took.Seconds())
 }
 
 // missing reports whether there is no cluster, or the rest of one that never was complete. Volumes without a control plane's
@@ -116,7 +115,10 @@ func missing(was observed, err error) bool {
 }
 
 // differ compares the cluster with what is wanted of it.
-func differ(was observed, want Want, o ApplyOptions) (*delta, error) {
+func differ(ctx context.Context, deps Deps, was observed, want Want, o ApplyOptions) (_ *delta, err error) {
+	if was.elects, err = electsLeaders(ctx, deps.Engine, was); err != nil {
+		return nil, err
+	}
 	if o.Left != nil {
 		o.Left(was.leftovers())
 	}
@@ -134,7 +136,12 @@ func differ(was observed, want Want, o ApplyOptions) (*delta, error) {
 	if err := d.majority(); err != nil {
 		return nil, err
 	}
-	return d, fitsHost(was.info, d.touched())
+	if err := fitsHost(was.info, d.touched()); err != nil {
+		return nil, err
+	}
+	d.staleContext(ctx, deps, o)
+	d.cordoned(ctx, deps)
+	return d, nil
 }
 
 func (o ApplyOptions) drainTimeout() time.Duration {

@@ -83,7 +83,7 @@ func labelByAPI(ctx context.Context, rc *Context, n v1alpha1.Node) error {
 		Check: func(ctx context.Context) (bool, string, error) {
 			nodes, err := rc.kube.Nodes(ctx)
 			if err != nil {
-				return false, err.Error(), nil // it may pass
+				return false, err.Error(), nil //nolint:nilerr // it may pass
 			}
 			return slices.ContainsFunc(nodes, func(i kube.NodeInfo) bool { return i.Name == n.Name }), "it is not registered", nil
 		},

@@ -152,3 +152,21 @@ func TestChangeThatFails(t *testing.T) {
 		}
 	}
 }
+
+// A node that is made anew needs no more room than it has.
+func TestRoomOfANodeThatIsMadeAnew(t *testing.T) {
+	s := newSetup(t)
+	doc := document(t, "dev", 1)
+	if err := s.create(t.Context(), doc, cluster.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	s.deps.Preflight = func(context.Context, engine.Info, int, *event.Reporter) error {
+		return fault.New(fault.HostLimit, "injected")
+	}
+	o := s.applyOptions()
+	o.Again = []string{"dev-worker"}
+	same := func(*v1alpha1.Cluster) (v1alpha1.Cluster, error) { return doc, nil }
+	if _, _, err := cluster.Apply(t.Context(), s.run(), "dev", same, o); err != nil {
+		t.Errorf("got %v", err)
+	}
+}

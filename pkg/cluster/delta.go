@@ -209,14 +209,21 @@ func (d *delta) quorum(want []v1alpha1.Node) error {
 	return nil
 }
 
+// container returns a node's container, or says why there is none that can be started.
+func (d *delta) container(name string) (c engine.Node, there bool, why []string) {
+	c, there = d.was.node(name)
+	switch {
+	case !there || isReader(c):
+		return c, false, []string{whyGone}
+	case d.was.pruned:
+		return c, false, []string{whyNetworkGone}
+	}
+	return c, true, nil
+}
+
 // node compares a node that is there and wanted.
 func (d *delta) node(was, want v1alpha1.Node) {
-	container, there := d.was.node(want.Name)
-	there = there && !isReader(container)
-	details := []string{whyGone}
-	if there && d.was.pruned {
-		there, details = false, []string{whyNetworkGone}
-	}
+	container, there, details := d.container(want.Name)
 	down := !there || container.State != engine.StateRunning || d.was.cutOff(d.was.record, container)
 	made, known := d.was.specs[want.Name]
 	if !known {

@@ -216,20 +216,25 @@ func planStart(was observed, chosen []engine.Node, rc *Context) (Plan, error) {
 	if !rc.Options.SkipKubeconfig {
 		stage("kubeconfig", step{"kubeconfig", "Keep context " + ContextName(was.name) + " up to date", keepKubeconfig(movedSince(was.record.APIPort))})
 	}
-	if rc.Options.Wait == WaitNone {
-		return p, nil
-	}
-	stage("api", step{"api", "Reach the API server", waitAPI})
-	if was.allStopped() && len(controlPlanes(was.record.nodes())) > 1 {
-		stage("leases", step{"leases", "Let the control planes elect new leaders", dropLeases})
-	}
-	if rc.Options.Wait != WaitAPI && len(names) > 0 {
-		stage("ready", step{"ready/nodes", "Nodes and their pods are back", waitBack(names)})
-		if rc.Options.Wait != WaitNodes && !noCNI(rc.Doc) && kubeProxyMode(rc.Doc) != "none" {
-			stage("dns", dnsSteps(was.record.nodes(), names)...)
-		}
+	if rc.Options.Wait != WaitNone {
+		was.planUsable(stage, rc, names)
 	}
 	return p, nil
+}
+
+// planUsable waits until the API answers and these nodes are usable again, as far as the options want it.
+func (o observed) planUsable(stage stageFunc, rc *Context, names []string) {
+	stage("api", step{"api", "Reach the API server", waitAPI})
+	if o.allStopped() && len(controlPlanes(o.record.nodes())) > 1 {
+		stage("leases", step{"leases", "Let the control planes elect new leaders", dropLeases})
+	}
+	if rc.Options.Wait == WaitAPI || len(names) == 0 {
+		return
+	}
+	stage("ready", step{"ready/nodes", "Nodes and their pods are back", waitBack(names)})
+	if rc.Options.Wait != WaitNodes && !noCNI(rc.Doc) && kubeProxyMode(rc.Doc) != "none" {
+		stage("dns", dnsSteps(o.record.nodes(), names)...)
+	}
 }
 
 // allStopped reports whether no control plane runs.

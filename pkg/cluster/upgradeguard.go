@@ -159,12 +159,11 @@ func lacking(ctx context.Context, rc *Context, names []string) (string, error) {
 		case !nodes[i].Ready && !noCNI(rc.Doc): // without a pod network they never are
 			return fmt.Sprintf("node %s is not Ready: %s", name, nodes[i].Reason), nil
 		}
-		c, err := rc.Engine.Node(ctx, name)
-		if err != nil && !fault.Is(err, fault.NodeNotFound) {
-			return "", err
-		}
-		if err != nil || c.State != engine.StateRunning {
+		switch c, err := rc.Engine.Node(ctx, name); {
+		case fault.Is(err, fault.NodeNotFound) || err == nil && c.State != engine.StateRunning:
 			return "the container of " + name + " does not run", nil
+		case err != nil:
+			return "", err
 		}
 		if _, err := etcdctl(ctx, rc.Engine, name, "endpoint", "health"); err != nil {
 			return etcdLacks(err)

@@ -370,6 +370,18 @@ func (a *fakeAPI) did(ctx context.Context, name, what string) error {
 	return nil
 }
 
+// cluster returns the cluster, of these nodes, that has the API's CA, and whether a control plane of it runs.
+func (a *fakeAPI) cluster(ctx context.Context, all []engine.Node) (name string, up bool) {
+	for _, n := range all {
+		ca, err := a.world.Engine.ReadFile(ctx, n.Name, caFile)
+		if err == nil && bytes.Equal(ca, a.ca) {
+			up = up || n.State == engine.StateRunning
+			name = n.Cluster
+		}
+	}
+	return name, up
+}
+
 // Nodes returns the nodes whose containers run, all of them Ready.
 func (a *fakeAPI) Nodes(ctx context.Context) ([]kube.NodeInfo, error) {
 	if err := a.wait(ctx, "Nodes"); err != nil {
@@ -379,14 +391,7 @@ func (a *fakeAPI) Nodes(ctx context.Context) ([]kube.NodeInfo, error) {
 	if err != nil {
 		return nil, err
 	}
-	name, up := "", false
-	for _, n := range all {
-		ca, err := a.world.Engine.ReadFile(ctx, n.Name, caFile)
-		if err == nil && bytes.Equal(ca, a.ca) {
-			up = up || n.State == engine.StateRunning
-			name = n.Cluster
-		}
-	}
+	name, up := a.cluster(ctx, all)
 	if name != "" && !up {
 		return nil, fault.New(fault.APITimeout, "connection refused")
 	}

@@ -241,7 +241,7 @@ func TestNetworkOfOthers(t *testing.T) {
 					refuse(403, "error while removing network: network cove-dev has active endpoints")(w, r)
 					return
 				}
-				w.WriteHeader(204)
+				w.WriteHeader(http.StatusNoContent)
 			},
 		})
 		if err := e.RemoveNetwork(t.Context(), "cove-dev"); (err == nil) != want || connected == want {

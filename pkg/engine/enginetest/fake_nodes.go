@@ -234,6 +234,16 @@ func (s *state) startNode(n *node) error {
 	if ip := ip6; ip.IsValid() && (!six.Contains(ip) || s.hasIP6(n, ip)) {
 		return fault.New(fault.NetworkTaken, "cannot start node %s: address %s is in use or not of %s", n.Node.Name, ip, six)
 	}
+	ports, err := s.publish(n)
+	if err != nil {
+		return err
+	}
+	n.Node.IP, n.Node.IP6, n.Node.Ports, n.NetworkID = ip, ip6, ports, id
+	return nil
+}
+
+// publish takes the node's ports of the host.
+func (s *state) publish(n *node) ([]engine.Port, error) {
 	ports := slices.Clone(n.Spec.Ports)
 	for i := range ports {
 		for ports[i].HostPort == 0 {
@@ -244,12 +254,11 @@ func (s *state) startNode(n *node) error {
 			}
 		}
 		if s.portTaken(n, ports[i]) {
-			return fault.New(fault.PortTaken, "cannot start node %s: port %s is in use", n.Node.Name,
+			return nil, fault.New(fault.PortTaken, "cannot start node %s: port %s is in use", n.Node.Name,
 				net.JoinHostPort(cmp.Or(ports[i].HostIP, "0.0.0.0"), strconv.Itoa(int(ports[i].HostPort))))
 		}
 	}
-	n.Node.IP, n.Node.IP6, n.Node.Ports, n.NetworkID = ip, ip6, ports, id
-	return nil
+	return ports, nil
 }
 
 // hasIP6 tells whether a node other than n has the address.
