@@ -136,10 +136,16 @@ spec:
 `)
 	url := fmt.Sprintf("http://shop.localhost:%d/hostname", port)
 	fetch(t, browser(dialTo("127.0.0.1"), nil), time.Minute, url, "shop-") // as a browser resolves *.localhost
-	// A port that the node does not publish cannot be had afterwards, and the error says what can be done.
-	r := cl.fails(2, "ADDON_UNFIT", "addon", "enable", "traefik", "--set", "hostPorts.https=8443", "--name", cl.name)
-	if !strings.Contains(r.stderr, "cove create") {
+	// A port that the node does not publish cannot be had by the addon alone, and the error says what can be done.
+	https := freePort(t)
+	r := cl.fails(2, "ADDON_UNFIT", "addon", "enable", "traefik", "--set", fmt.Sprintf("hostPorts.https=%d", https), "--name", cl.name)
+	if !strings.Contains(r.stderr, "cove apply") {
 		t.Errorf("no way out is told: %s", r.stderr)
+	}
+	cl.run("apply", cl.name, "--set", fmt.Sprintf("traefik.hostPorts.https=%d", https))
+	fetch(t, browser(dialTo("127.0.0.1"), nil), time.Minute, url, "shop-") // the port before is still there
+	if out := docker(t, machine{}, "port", cl.name+"-control-plane"); !strings.Contains(out, fmt.Sprintf(":%d\n", https)) && !strings.HasSuffix(out, fmt.Sprintf(":%d", https)) {
+		t.Errorf("the node publishes\n%s", out)
 	}
 	t.Run("Contract", func(t *testing.T) {
 		config, err := clientcmd.BuildConfigFromFlags("", cl.kubeconfig())

@@ -85,6 +85,12 @@ func onMachine(t *testing.T) {
 func onThrowAway(t *testing.T) *testbed.Engine {
 	t.Helper()
 	t.Parallel()
+	return alone(t)
+}
+
+// alone takes the throw-away engine as well, and leaves the test one of those that run before all others: nothing runs beside it.
+func alone(t *testing.T) *testbed.Engine {
+	t.Helper()
 	lanes.throwAway.Lock()
 	t.Cleanup(lanes.throwAway.Unlock)
 	need(t, testbed.Supported())

@@ -16,9 +16,7 @@ import (
 // TestRestartHA takes three control planes and their load balancer down in several ways, while objects are written. The cluster has
 // to come back, with every write that was accepted, and to accept new ones.
 func TestRestartHA(t *testing.T) {
-	e := onThrowAway(t)
-	lanes.machine.Lock() // with what the other lane may run beside it, a host's default of 128 inotify instances would be used up
-	t.Cleanup(lanes.machine.Unlock)
+	e := alone(t) // with what the other lane may run beside it, a host's default of 128 inotify instances would be used up
 	c := newCove(t, e)
 	cl := c.create("survive", "--control-planes", "3")
 	for _, outage := range []struct {
