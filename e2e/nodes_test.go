@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// guarded is a pod on the node NODE that a budget lets nobody evict, and served one that answers on a port of the node.
+// guarded is a pod on the node NODE that a budget lets nobody evict.
 const guarded = `
 apiVersion: apps/v1
 kind: Deployment

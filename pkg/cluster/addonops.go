@@ -12,7 +12,6 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/cove-k8s/cove/pkg/addon"
-	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
 	"github.com/cove-k8s/cove/pkg/engine"
 	"github.com/cove-k8s/cove/pkg/fault"
 	"github.com/cove-k8s/cove/pkg/kube"
@@ -248,7 +247,7 @@ func (t *AddonTarget) fits(a addon.Instance) error {
 
 // adding is what `cove apply` needs besides to have the addon at all.
 func (t *AddonTarget) adding(name string) string {
-	if doc := t.record.Document; doc != nil && slices.ContainsFunc(doc.Addons, func(a v1alpha1.Addon) bool { return a.Name == name && !a.Disabled }) {
+	if t.Recorded(name) {
 		return ""
 	}
 	return " --addon " + name
