@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -167,14 +168,15 @@ func packedImages(t *testing.T, e *testbed.Engine, dir string) string {
 	})
 	images := map[string]v1.Image{}
 	layers := map[string]v1.Layer{} // by digest of their content: several images have the same
-	for line := range strings.Lines(string(list)) {
+	for i, line := range slices.Collect(strings.Lines(string(list))) {
 		fields := strings.Fields(line)
 		if fields[0] == "REF" || strings.HasPrefix(fields[0], "sha256:") {
 			continue
 		}
 		config := imageConfig(t, ctr, fields[2])
-		tree := script(t, e, fmt.Sprintf(`docker exec %s bash -c 'mkdir -p /tmp/i && ctr -n k8s.io images mount %s /tmp/i >/dev/null &&
-			tar -C /tmp/i --sort=name -c . && ctr -n k8s.io images unmount --rm /tmp/i >/dev/null'`, node, fields[0]))
+		// Each at a place of its own: containerd forgets a mount's name only some time after it is unmounted.
+		tree := script(t, e, fmt.Sprintf(`docker exec %[1]s bash -c 'mkdir -p /tmp/%[2]d && ctr -n k8s.io images mount %[3]s /tmp/%[2]d >/dev/null &&
+			tar -C /tmp/%[2]d --sort=name -c . && ctr -n k8s.io images unmount --rm /tmp/%[2]d >/dev/null'`, node, i, fields[0]))
 		sum := sha256.Sum256([]byte(tree))
 		layer := layers[string(sum[:])]
 		if layer == nil {
