@@ -32,7 +32,7 @@ func eventsPage(root string) (page, error) {
 	for _, part := range []struct {
 		title string
 		typ   reflect.Type
-	}{{"progress", reflect.TypeFor[event.Progress]()}, {"plan[]", reflect.TypeFor[event.StepInfo]()}, {"error", reflect.TypeFor[fault.Report]()}} {
+	}{{"progress", reflect.TypeFor[event.Progress]()}, {"changes[]", reflect.TypeFor[event.Change]()}, {"plan[]", reflect.TypeFor[event.StepInfo]()}, {"error", reflect.TypeFor[fault.Report]()}} {
 		p.para("### `%s`", part.title)
 		fieldTable(&p, part.typ, src)
 	}
@@ -183,6 +183,11 @@ func examples() []event.Event {
 	pass := func(d time.Duration) { now = now.Add(d) }
 	newRun := func() *event.Emitter { return event.NewEmitter("20260102-150405-x7q2mk", "dev", clock, rec) }
 	em := newRun()
+	em.Diff([]event.Change{
+		{Op: "+", Object: "worker dev-worker2", Details: []string{"memory 2Gi"}},
+		{Op: "~", Object: "control-plane dev-control-plane", Details: []string{"cpus 2 → 4"}, Effect: "container replaced, about 5 s"},
+		{Op: "-", Object: "worker dev-worker", Destroys: "what its pods keep on it is lost"},
+	})
 	em.Plan([]event.StepInfo{
 		{Stage: "network", ID: "network", Title: "Create network cove-dev"},
 		{Stage: "nodes", ID: "node/dev-control-plane", Title: "Start dev-control-plane"},

@@ -65,7 +65,7 @@ func TestPagesSayEverything(t *testing.T) {
 	}
 	want("config.md", "| `hostPort` | integer, -1 to 65535 |")
 	want("config.md", "| `kubernetesVersion` | string or number |")
-	for _, typ := range []string{"plan.ready", "step.started", "step.progress", "step.log", "step.finished", "warning", "run.finished"} {
+	for _, typ := range []string{"diff.ready", "plan.ready", "step.started", "step.progress", "step.log", "step.finished", "warning", "run.finished"} {
 		want("events.md", "\n### "+typ+"\n")
 		want("events.md", `"type": "`+typ+`"`)
 	}

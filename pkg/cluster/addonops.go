@@ -4,7 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -14,7 +14,6 @@ import (
 	"github.com/cove-k8s/cove/pkg/addon"
 	"github.com/cove-k8s/cove/pkg/engine"
 	"github.com/cove-k8s/cove/pkg/fault"
-	"github.com/cove-k8s/cove/pkg/kube"
 	"github.com/cove-k8s/cove/pkg/profile"
 )
 
@@ -186,11 +185,26 @@ func EnableAddons(ctx context.Context, d Deps, t *AddonTarget, cat profile.Catal
 			close(rc.progress[a.Name()].loaded)
 		}
 	}
-	runner := Runner{Timeout: o.Timeout, Retain: true, Quiet: true}
-	if err := runner.Run(ctx, PlanEnable(t.Name, addons, t.Foreign(), o), rc); err != nil {
+	back, err := t.enabling(ctx, d, addons)
+	if err != nil {
 		return err
 	}
-	return t.enabled(ctx, d, addons)
+	return t.run(ctx, rc, PlanEnable(t.Name, addons, t.Foreign(), o), slices.Sorted(maps.Keys(rc.progress)), back, o)
+}
+
+// run carries out a plan for these addons, which are on record as it will leave them. Where it fails, back sees to those that it has not
+// begun with.
+func (t *AddonTarget) run(ctx context.Context, rc *Context, plan Plan, names []string, back func(context.Context) error, o AddonOptions) error {
+	err := Runner{Timeout: o.Timeout, Retain: true, Quiet: true}.Run(ctx, plan, rc)
+	if err == nil {
+		return t.settled(ctx, rc.Deps, names)
+	}
+	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), apiTry)
+	defer cancel()
+	if failed := back(after); failed != nil {
+		rc.Emitter.Warn("", "the document of cluster %s has what this run was to do: %v", t.Name, failed)
+	}
+	return err
 }
 
 // order puts the addons in order, and checks them against those that are on the cluster.
@@ -319,10 +333,11 @@ func DisableAddons(ctx context.Context, d Deps, t *AddonTarget, cat profile.Cata
 	for _, n := range names {
 		plan.Stages = append(plan.Stages, Stage{Name: n, Timed: true, Steps: []Step{step{"remove/" + n, "Remove addon " + n, removeAddon(n, force)}}})
 	}
-	if err := (Runner{Timeout: o.Timeout, Retain: true, Quiet: true}).Run(ctx, plan, rc); err != nil {
+	back, err := t.disabling(ctx, d, cat, names)
+	if err != nil {
 		return err
 	}
-	return t.disabled(ctx, d, cat, names)
+	return t.run(ctx, rc, plan, names, back, o)
 }
 
 // needed refuses to remove what an addon that stays requires, and the pod network, which all pods require.
@@ -351,44 +366,4 @@ func (t *AddonTarget) needed(ctx context.Context, cat profile.Catalogue, names [
 		}
 	}
 	return nil
-}
-
-// ServiceAddress is a Service that a load balancer serves.
-type ServiceAddress struct {
-	Service   string   `json:"service" yaml:"service"` // NAMESPACE/NAME
-	Addresses []string `json:"addresses" yaml:"addresses"`
-	Ports     []string `json:"ports" yaml:"ports"` // "80/TCP"
-	// Reachable says how this machine reaches it, where it cannot do so directly; empty: it can.
-	Reachable string `json:"reachable,omitempty" yaml:"reachable,omitempty"`
-}
-
-// loadBalancers lists the Services of type LoadBalancer.
-func loadBalancers(ctx context.Context, client Kube, info engine.Info) ([]ServiceAddress, error) {
-	services, err := client.Services(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var out []ServiceAddress
-	for _, s := range services {
-		if s.Type == "LoadBalancer" {
-			out = append(out, ServiceAddress{Service: s.Namespace + "/" + s.Name, Addresses: s.Addresses, Ports: s.Ports, Reachable: howToReach(info, s)})
-		}
-	}
-	return out, nil
-}
-
-// howToReach says what to do where the nodes' network cannot be reached from this machine: the engine runs in a virtual
-// machine, or elsewhere.
-func howToReach(info engine.Info, s kube.ServiceInfo) string {
-	switch {
-	case len(s.Addresses) == 0:
-		return "it has no address yet: `cove addon enable metallb` gives it one"
-	case info.Host == "" && !strings.Contains(info.HostName, "docker-desktop") && !info.Rootless:
-		return ""
-	}
-	port := "PORT"
-	if len(s.Ports) > 0 {
-		port, _, _ = strings.Cut(s.Ports[0], "/")
-	}
-	return fmt.Sprintf("the address is one of the engine's host: `kubectl -n %s port-forward svc/%s %s` leads there", s.Namespace, s.Name, port)
 }

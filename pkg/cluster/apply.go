@@ -8,6 +8,7 @@ import (
 
 	"github.com/cove-k8s/cove/pkg/addon"
 	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
+	"github.com/cove-k8s/cove/pkg/event"
 	"github.com/cove-k8s/cove/pkg/fault"
 )
 
@@ -39,6 +40,15 @@ type Difference struct {
 	Cluster string
 	Changes []Change
 	Plan    Plan
+}
+
+// Info lists the changes as events show them.
+func (d Difference) Info() []event.Change {
+	infos := make([]event.Change, len(d.Changes))
+	for i, c := range d.Changes {
+		infos[i] = event.Change{Op: string(c.Op), Object: c.Object, Details: c.Details, Effect: c.Effect, Destroys: c.Destroys}
+	}
+	return infos
 }
 
 // Want says what a cluster is to be, from the document that it follows now; nil where there is no cluster.
@@ -86,6 +96,7 @@ func Apply(ctx context.Context, d Deps, name string, want Want, o ApplyOptions) 
 		return diff, "", err
 	}
 	diff.Plan = delta.plan(rc, o)
+	d.Emitter.Diff(diff.Info())
 	if ok, err := confirm(o, diff); !ok || err != nil {
 		return diff, "", err
 	}
@@ -179,6 +190,7 @@ func applyNew(ctx context.Context, d Deps, name string, want Want, o ApplyOption
 	for _, a := range addons {
 		diff.Changes = append(diff.Changes, Change{Op: Add, Object: "addon " + a.Name()})
 	}
+	d.Emitter.Diff(diff.Info())
 	if ok, err := confirm(o, diff); !ok || err != nil {
 		return diff, "", err
 	}

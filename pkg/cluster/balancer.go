@@ -172,3 +172,59 @@ func updateBalancer(ctx context.Context, rc *Context, names []string) error {
 	_, err = engine.Output(ctx, rc.Engine, name, "systemctl", "reload", "haproxy")
 	return fault.Wrap(fault.NodeStart, err, "the load balancer does not take its new configuration")
 }
+
+// loadBalancer looks whether the load balancer is as it must be.
+func (d *delta) loadBalancer() {
+	if !d.was.record.Balanced {
+		return
+	}
+	const object = "load balancer"
+	port := d.doc.Cluster.Networking.APIServerPort
+	var details []string
+	if had, wants := d.apiAddress(), d.doc.Cluster.Networking.APIServerAddress; had != wants {
+		d.address = true
+		details = append(details, "address "+had+" → "+wants)
+	}
+	switch b := d.was.balancer; {
+	case b == nil, d.was.pruned:
+		gone := whyGone
+		if b != nil {
+			gone = whyNetworkGone
+		}
+		d.balancer = true
+		d.note(Modify, object, append(details, gone)...)
+		return
+	case port > 0 && publishedAPI(*b).Port() != 0 && int32(publishedAPI(*b).Port()) != port:
+		details = append(details, "port "+portNumber(publishedAPI(*b).Port())+" → "+portNumber(uint16(port))) //nolint:gosec // config checked it
+	}
+	if why := d.was.broken(d.was.record, *d.was.balancer); why != "" {
+		details = append(details, why)
+	}
+	switch b := d.was.balancer; {
+	case len(details) > 0:
+		d.balancer = true
+		d.note(Modify, object, details...).Effect = "the context in the kubeconfig follows"
+	case b.State != engine.StateRunning:
+		d.start = append(d.start, b.Name)
+		d.note(Modify, object, string(b.State)+" → running")
+	case b.KeptDown:
+		d.start = append(d.start, b.Name)
+		d.note(Modify, object, whyKeptDown)
+	}
+}
+
+// apiAddress is the address of the host by which the API is published: that on record, but where a run that was cut off has replaced the load
+// balancer, that of its container.
+func (d *delta) apiAddress() string {
+	recorded, wants := d.was.record.Document.Cluster.Networking.APIServerAddress, d.doc.Cluster.Networking.APIServerAddress
+	if d.was.balancer == nil || recorded != wants {
+		return recorded
+	}
+	p, ok := publishedPort(*d.was.balancer)
+	is, err := netip.ParseAddr(p.HostIP)
+	want, errWant := netip.ParseAddr(wants)
+	if !ok || err != nil || errWant != nil || is == want {
+		return recorded
+	}
+	return p.HostIP
+}

@@ -265,6 +265,7 @@ func (rc *Context) writeRecord(ctx context.Context, next created) error {
 func (d *delta) recordDocument(ctx context.Context, rc *Context) error {
 	next := rc.record
 	next.Document, next.KubernetesVersion, next.Upgrading, next.Missing = rc.Doc.DeepCopy(), rc.Doc.KubernetesVersion, "", nil
+	next.Unsettled = unsettled{}
 	return rc.writeRecord(ctx, next)
 }
 

@@ -35,9 +35,18 @@ type setup struct {
 }
 
 // recorder keeps the events of a run.
-type recorder struct{ events []event.Event }
+type recorder struct {
+	events []event.Event
+	on     func(event.Event) // if set, is told of each
+}
 
-func (r *recorder) Emit(e event.Event) { r.events = append(r.events, e) }
+// Emit keeps the event.
+func (r *recorder) Emit(e event.Event) {
+	r.events = append(r.events, e)
+	if r.on != nil {
+		r.on(e)
+	}
+}
 
 func newSetup(t *testing.T) *setup {
 	t.Helper()

@@ -257,8 +257,10 @@ func (d *delta) node(was, want v1alpha1.Node) {
 
 // labels compares labels and taints.
 func (d *delta) labels(was, want v1alpha1.Node) {
-	if lines, labels, add, remove := labelChanges(was, want); len(lines) > 0 {
-		d.relabel = append(d.relabel, relabel{want.Name, labels, add, remove})
+	lines, labels, add, remove := labelChanges(was, want)
+	r := relabel{want.Name, labels, add, remove}
+	if lines = append(lines, d.was.record.Unsettled.settle(want, &r)...); len(lines) > 0 {
+		d.relabel = append(d.relabel, r)
 		d.note(Modify, objectOf(want), lines...)
 	}
 }
@@ -285,46 +287,6 @@ func (d *delta) containerDetails(container engine.Node, made, want v1alpha1.Node
 	return details
 }
 
-// loadBalancer looks whether the load balancer is as it must be.
-func (d *delta) loadBalancer() {
-	if !d.was.record.Balanced {
-		return
-	}
-	const object = "load balancer"
-	port := d.doc.Cluster.Networking.APIServerPort
-	var details []string
-	if had, wants := d.was.record.Document.Cluster.Networking.APIServerAddress, d.doc.Cluster.Networking.APIServerAddress; had != wants {
-		d.address = true
-		details = append(details, "address "+had+" → "+wants)
-	}
-	switch b := d.was.balancer; {
-	case b == nil, d.was.pruned:
-		gone := whyGone
-		if b != nil {
-			gone = whyNetworkGone
-		}
-		d.balancer = true
-		d.note(Modify, object, append(details, gone)...)
-		return
-	case port > 0 && publishedAPI(*b).Port() != 0 && int32(publishedAPI(*b).Port()) != port:
-		details = append(details, "port "+portNumber(publishedAPI(*b).Port())+" → "+portNumber(uint16(port))) //nolint:gosec // config checked it
-	}
-	if why := d.was.broken(d.was.record, *d.was.balancer); why != "" {
-		details = append(details, why)
-	}
-	switch b := d.was.balancer; {
-	case len(details) > 0:
-		d.balancer = true
-		d.note(Modify, object, details...).Effect = "the context in the kubeconfig follows"
-	case b.State != engine.StateRunning:
-		d.start = append(d.start, b.Name)
-		d.note(Modify, object, string(b.State)+" → running")
-	case b.KeptDown:
-		d.start = append(d.start, b.Name)
-		d.note(Modify, object, whyKeptDown)
-	}
-}
-
 // addons compares the addons by what was recorded of them.
 func (d *delta) addons() {
 	had := map[string]v1alpha1.Addon{}
@@ -346,16 +308,24 @@ func (d *delta) addons() {
 		case !sameJSON(was, a):
 			d.enable = append(d.enable, a.Name)
 			d.note(Modify, "addon "+a.Name, "parameters")
+		case d.was.record.Unsettled.Addons[a.Name] != "":
+			d.enable = append(d.enable, a.Name)
+			d.note(Modify, "addon "+a.Name, whyUnsettled)
 		}
 	}
+	recorded := map[string]bool{}
 	for _, a := range d.was.record.Document.Addons {
+		recorded[a.Name] = recorded[a.Name] || !a.Disabled
 		if _, unwanted := had[a.Name]; unwanted {
 			d.disable = append(d.disable, a.Name)
-			d.note(Remove, "addon "+a.Name).Destroys = "with all that it made"
+			d.note(Remove, "addon "+a.Name).Destroys = whyAddonGone
 		}
 	}
+	d.settleAddons(func(name string) bool { return recorded[name] })
 	slices.Reverse(d.disable) // what was applied last goes first
 }
+
+const whyAddonGone = "with all that it made"
 
 func objectOf(n v1alpha1.Node) string { return n.Role + " " + n.Name }
 

@@ -51,6 +51,7 @@ func (d *delta) plan(rc *Context, o ApplyOptions) Plan {
 	for _, r := range d.relabel {
 		relabels = append(relabels, step{"label/" + r.node, "Set labels and taints of " + r.node, setLabels(r)})
 	}
+	d.planUnsettled(stage)
 	stage("labels", relabels...)
 	d.planAddons(stage, rc)
 	d.planRemoval(stage, "remove", d.remove, o)

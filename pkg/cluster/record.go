@@ -40,6 +40,8 @@ type created struct {
 	Document *v1alpha1.Cluster `json:"document,omitempty"`
 	// Missing are the nodes of the document that are not whole: they are being made anew.
 	Missing []string `json:"missing,omitempty"`
+	// Unsettled is what runs were changing in Kubernetes that did not come to their end.
+	Unsettled unsettled `json:"unsettled,omitzero"`
 	// Balanced: a load balancer stands before the API, and its address is the endpoint's.
 	Balanced bool `json:"balanced,omitempty"`
 	// APIPort is the port of the engine's host on which the API is published.

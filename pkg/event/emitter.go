@@ -46,6 +46,9 @@ func (e *Emitter) Emit(ev Event) {
 	}
 }
 
+// Diff says what separates the cluster from its document.
+func (e *Emitter) Diff(changes []Change) { e.Emit(Event{Type: DiffReady, Changes: changes}) }
+
 // Plan says which steps will run.
 func (e *Emitter) Plan(steps []StepInfo) { e.Emit(Event{Type: PlanReady, Plan: steps}) }
 

@@ -16,6 +16,7 @@ type Type string
 
 // The types.
 const (
+	DiffReady    Type = "diff.ready" // Changes has what separates the cluster from its document
 	PlanReady    Type = "plan.ready" // Plan has the steps that will run
 	StepStarted  Type = "step.started"
 	StepProgress Type = "step.progress" // Message: what the step waits for now; Progress: how far it is
@@ -51,6 +52,7 @@ type Event struct {
 	Hint     string        `json:"hint,omitempty"`
 	Seconds  float64       `json:"seconds,omitempty"` // how long the step or the run took
 	Progress *Progress     `json:"progress,omitempty"`
+	Changes  []Change      `json:"changes,omitempty"`
 	Plan     []StepInfo    `json:"plan,omitempty"`
 	Error    *fault.Report `json:"error,omitempty"`
 }
@@ -60,6 +62,15 @@ type Progress struct {
 	Done  int64  `json:"done"`
 	Total int64  `json:"total,omitempty"` // 0: not known
 	Unit  string `json:"unit,omitempty"`  // "bytes", "nodes", …
+}
+
+// Change is one difference between a cluster and its document.
+type Change struct {
+	Op       string   `json:"op"`     // "+", "~" or "-"
+	Object   string   `json:"object"` // "worker dev-worker2", "addon traefik", …
+	Details  []string `json:"details,omitempty"`
+	Effect   string   `json:"effect,omitempty"`   // what it means for what runs there
+	Destroys string   `json:"destroys,omitempty"` // which data goes for good
 }
 
 // StepInfo is a step of a plan. Steps of one stage run together.

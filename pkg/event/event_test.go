@@ -48,6 +48,7 @@ func TestShape(t *testing.T) {
 	var rec recorder
 	c := newClock()
 	e := c.emitter(&rec)
+	e.Diff([]event.Change{{Op: "-", Object: "worker dev-worker", Details: []string{"memory 1Gi"}, Effect: "drained", Destroys: "its data is lost"}})
 	e.Plan([]event.StepInfo{{Stage: "nodes", ID: "node/create/dev-worker", Title: "Create node dev-worker"}})
 	fail := fault.Wrap(fault.NodeStart, outputError{}, "cannot start node dev-worker")
 	step := func(fn func(context.Context, *event.Reporter) error) {
@@ -83,7 +84,7 @@ func TestShape(t *testing.T) {
 	}
 	golden.Assert(t, out.String(), "shape.ndjson")
 	for _, typ := range []event.Type{
-		event.PlanReady, event.StepStarted, event.StepProgress, event.StepLog, event.StepFinished, event.Warning, event.RunFinished,
+		event.DiffReady, event.PlanReady, event.StepStarted, event.StepProgress, event.StepLog, event.StepFinished, event.Warning, event.RunFinished,
 	} {
 		if !slices.ContainsFunc(rec, func(ev event.Event) bool { return ev.Type == typ }) {
 			t.Errorf("no event of type %s is guarded", typ)

@@ -51,7 +51,7 @@ func (s *plainSink) lines(ev event.Event) []line {
 		return warningLines(ev)
 	case event.RunFinished:
 		return closingLines(ev, s.o.Verbosity)
-	case event.PlanReady:
+	case event.DiffReady, event.PlanReady: // the command that asks about the difference shows it
 	}
 	return nil
 }

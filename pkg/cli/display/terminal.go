@@ -108,6 +108,7 @@ func (t *terminal) Emit(ev event.Event) {
 		for i, step := range ev.Plan {
 			t.place[step.ID] = i
 		}
+	case event.DiffReady: // the command that asks about it shows it
 	}
 }
 

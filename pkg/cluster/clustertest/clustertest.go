@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
@@ -58,11 +59,14 @@ type World struct {
 	// CutOff are the nodes that run and that no other one reaches.
 	CutOff map[string]bool
 
+	dead atomic.Bool // what is asked is not done: Kill
+
 	mu        sync.Mutex
 	processes map[string]bool // IDs that processes in etcd's containers had
 	applied   []string
 	calls     []string
 	labels    map[string]map[string]string // by node
+	taints    map[string][]kube.Taint      // by node
 	objects   map[string]*addontest.API    // by the cluster's CA
 }
 
@@ -112,6 +116,9 @@ spec:
 
 // exec runs a command in a node.
 func (w *World) exec(node string, cmd engine.Command) error {
+	if w.dead.Load() {
+		return errKilled()
+	}
 	if w.OnExec != nil {
 		if did, err := w.OnExec(node, cmd); did {
 			return err

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -49,6 +48,9 @@ func (w *World) Connect(o kube.Options) (cluster.Kube, error) {
 func (w *World) call(name string) error {
 	if w.OnCall != nil {
 		w.OnCall(name)
+	}
+	if w.dead.Load() {
+		return errKilled()
 	}
 	return w.Fail[name]
 }
@@ -223,32 +225,8 @@ func (a *fakeAPI) CreateNodeObject(ctx context.Context, n kube.NodeObject) error
 		labels[key] = &value
 	}
 	a.label(n.Name, labels)
+	a.taint(n.Name, n.Taints, nil)
 	return nil
-}
-
-// label gives a Node labels, and takes away those without a value.
-func (a *fakeAPI) label(node string, labels map[string]*string) {
-	a.world.mu.Lock()
-	defer a.world.mu.Unlock()
-	if a.world.labels == nil {
-		a.world.labels = map[string]map[string]string{}
-	}
-	if a.world.labels[node] == nil {
-		a.world.labels[node] = map[string]string{}
-	}
-	for key, value := range labels {
-		delete(a.world.labels[node], key)
-		if value != nil {
-			a.world.labels[node][key] = *value
-		}
-	}
-}
-
-// Labels are those that the API has given a node's object; its kubelet's are not among them.
-func (w *World) Labels(node string) map[string]string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return maps.Clone(w.labels[node])
 }
 
 func shares(n kube.NodeObject) string {
@@ -296,14 +274,16 @@ func (a *fakeAPI) DeleteNodeObject(ctx context.Context, name string) error {
 	a.world.mu.Lock()
 	defer a.world.mu.Unlock()
 	delete(a.world.labels, name)
+	delete(a.world.taints, name)
 	return nil
 }
 
-func (a *fakeAPI) SetNode(ctx context.Context, name string, labels map[string]*string, _, _ []kube.Taint) error {
+func (a *fakeAPI) SetNode(ctx context.Context, name string, labels map[string]*string, add, remove []kube.Taint) error {
 	if err := a.did(ctx, "SetNode", name); err != nil {
 		return err
 	}
 	a.label(name, labels)
+	a.taint(name, add, remove)
 	return nil
 }
 
@@ -317,7 +297,9 @@ func (a *fakeAPI) Cordon(ctx context.Context, node string, on bool) error {
 
 func (a *fakeAPI) Drain(ctx context.Context, node string, _ kube.DrainOptions, report func(string)) error {
 	report("a pod")
-	a.cordon(node, true) // first of all: it is so when the pods do not go
+	if !a.world.dead.Load() {
+		a.cordon(node, true) // first of all: it is so when the pods do not go
+	}
 	return a.did(ctx, "Drain", node)
 }
 

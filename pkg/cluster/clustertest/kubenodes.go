@@ -3,6 +3,8 @@ package clustertest
 import (
 	"bytes"
 	"context"
+	"maps"
+	"slices"
 
 	"github.com/cove-k8s/cove/pkg/engine"
 	"github.com/cove-k8s/cove/pkg/fault"
@@ -50,4 +52,49 @@ func (a *fakeAPI) Nodes(ctx context.Context) ([]kube.NodeInfo, error) {
 		}
 	}
 	return nodes, nil
+}
+
+// label gives a Node labels, and takes away those without a value.
+func (a *fakeAPI) label(node string, labels map[string]*string) {
+	a.world.mu.Lock()
+	defer a.world.mu.Unlock()
+	if a.world.labels == nil {
+		a.world.labels = map[string]map[string]string{}
+	}
+	if a.world.labels[node] == nil {
+		a.world.labels[node] = map[string]string{}
+	}
+	for key, value := range labels {
+		delete(a.world.labels[node], key)
+		if value != nil {
+			a.world.labels[node][key] = *value
+		}
+	}
+}
+
+// Labels are those that the API has given a node's object; its kubelet's are not among them.
+func (w *World) Labels(node string) map[string]string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return maps.Clone(w.labels[node])
+}
+
+// taint gives a Node taints, and takes away others: one of a key and an effect is there once.
+func (a *fakeAPI) taint(node string, add, remove []kube.Taint) {
+	a.world.mu.Lock()
+	defer a.world.mu.Unlock()
+	if a.world.taints == nil {
+		a.world.taints = map[string][]kube.Taint{}
+	}
+	list := slices.DeleteFunc(a.world.taints[node], func(t kube.Taint) bool {
+		return slices.ContainsFunc(slices.Concat(add, remove), func(o kube.Taint) bool { return o.Key == t.Key && o.Effect == t.Effect })
+	})
+	a.world.taints[node] = append(list, add...)
+}
+
+// Taints are those that the API has given a node's object.
+func (w *World) Taints(node string) []kube.Taint {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.taints[node])
 }
