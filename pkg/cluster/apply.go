@@ -126,8 +126,8 @@ func missing(was observed, err error) bool {
 }
 
 // differ compares the cluster with what is wanted of it.
-func differ(ctx context.Context, deps Deps, was observed, want Want, o ApplyOptions) (_ *delta, err error) {
-	if was.elects, err = electsLeaders(ctx, deps.Engine, was); err != nil {
+func differ(ctx context.Context, deps Deps, was observed, want Want, o ApplyOptions) (*delta, error) {
+	if err := was.look(ctx, deps); err != nil {
 		return nil, err
 	}
 	if o.Left != nil {
@@ -151,7 +151,7 @@ func differ(ctx context.Context, deps Deps, was observed, want Want, o ApplyOpti
 		return nil, err
 	}
 	d.staleContext(ctx, deps, o)
-	d.cordoned(ctx, deps)
+	d.cordoned()
 	return d, nil
 }
 

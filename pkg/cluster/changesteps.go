@@ -1,12 +1,15 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io/fs"
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
 	"github.com/cove-k8s/cove/pkg/engine"
@@ -154,6 +157,34 @@ func replaceContainer(n v1alpha1.Node) func(context.Context, *Context) error {
 	}
 }
 
+// unlikeVolumes returns the files without those that the node's volumes have as they are to be: a run that is killed while it writes a
+// key would leave half of it, and there may be no other.
+func unlikeVolumes(ctx context.Context, e engine.Access, node string, files []engine.File) ([]engine.File, error) {
+	same := make([]bool, len(files))
+	group, ctx := errgroup.WithContext(ctx)
+	for i, f := range files {
+		if !slices.ContainsFunc(volumes(node), func(v engine.VolumeMount) bool { return strings.HasPrefix(f.Path, v.Target+"/") }) {
+			continue
+		}
+		group.Go(func() error {
+			data, err := e.ReadFile(ctx, node, f.Path)
+			same[i] = err == nil && bytes.Equal(data, f.Data)
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil
+			}
+			return err
+		})
+	}
+	err := group.Wait()
+	var unlike []engine.File
+	for i, f := range files {
+		if !same[i] {
+			unlike = append(unlike, f)
+		}
+	}
+	return unlike, err
+}
+
 // swapContainer gives a node a new container that boots with these files.
 func swapContainer(ctx context.Context, rc *Context, n v1alpha1.Node, files func(context.Context) ([]engine.File, error)) error {
 	err := rc.Engine.StopNode(ctx, n.Name, stopGrace)
@@ -163,7 +194,13 @@ func swapContainer(ctx context.Context, rc *Context, n v1alpha1.Node, files func
 	if err := rc.Engine.RemoveNode(ctx, n.Name); err != nil {
 		return err
 	}
-	err = startNode{node: n}.createAndStart(ctx, rc, files)
+	err = startNode{node: n}.createAndStart(ctx, rc, func(ctx context.Context) ([]engine.File, error) {
+		list, err := files(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return unlikeVolumes(ctx, rc.Engine, n.Name, list)
+	})
 	return fault.Wrap(fault.NodeStart, err, "cannot replace the container of node %s", n.Name)
 }
 
@@ -320,68 +357,4 @@ func waitUsersPods(ctx context.Context, rc *Context, since map[string]time.Time,
 	}
 	reporter(ctx).Warn("`cove kubectl -- get pods -A` shows them", "not all pods are ready again: %v", err)
 	return nil
-}
-
-// electing are the static pods of a control plane that have a leader among them.
-func electing() []string { return []string{"kube-controller-manager", "kube-scheduler"} }
-
-// leaderFlag is the flag of these.
-const leaderFlag = "--leader-elect="
-
-// setElection returns the step that lets the control planes elect leaders, or ends that: one that stands alone need not wait
-// until a lease is over when it starts.
-func setElection(on bool, names []string) func(context.Context, *Context) error {
-	return func(ctx context.Context, rc *Context) error {
-		err := patchKubeadm(ctx, rc, func(conf []byte) ([]byte, error) { return kubeadm.SetLeaderElection(conf, on) })
-		if err != nil {
-			return err
-		}
-		for _, node := range names {
-			for _, pod := range electing() {
-				if err := editManifest(ctx, rc.Engine, node, pod, on); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
-	}
-}
-
-// undoElection lets the only control plane lead without an election again, where the others did not come to be.
-func undoElection(ctx context.Context, rc *Context) error {
-	names := controlPlanes(rc.record.nodes())
-	if len(names) != 1 {
-		return nil
-	}
-	return setElection(false, names)(ctx, rc)
-}
-
-// patchKubeadm changes the ClusterConfiguration that kubeadm keeps in the cluster, by which later nodes join and versions are upgraded.
-func patchKubeadm(ctx context.Context, rc *Context, change func([]byte) ([]byte, error)) error {
-	return rc.kube.PatchConfigMap(ctx, "kube-system", "kubeadm-config", func(data map[string]string) error {
-		changed, err := change([]byte(data["ClusterConfiguration"]))
-		data["ClusterConfiguration"] = string(changed)
-		return err
-	})
-}
-
-// editManifest changes the flag in a static pod's manifest, which its kubelet then starts anew.
-func editManifest(ctx context.Context, e engine.Access, node, pod string, on bool) error {
-	path := "/etc/kubernetes/manifests/" + pod + ".yaml"
-	data, err := e.ReadFile(ctx, node, path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return fault.New(fault.ClusterIncomplete, "control plane %s has no %s", node, path)
-	}
-	if err != nil {
-		return err
-	}
-	from, to := leaderFlag+"true", leaderFlag+"false"
-	if on {
-		from, to = to, from
-	}
-	changed := strings.Replace(string(data), from, to, 1)
-	if changed == string(data) {
-		return nil
-	}
-	return e.PutFiles(ctx, node, []engine.File{{Path: path, Mode: 0o600, Data: []byte(changed)}})
 }

@@ -12,33 +12,42 @@ import (
 // cordonedLook bounds the look for nodes that cove has cordoned: an API that does not answer is no reason not to go on.
 const cordonedLook = 5 * time.Second
 
-// cordoned finds the nodes that a run which was cut off was draining, and that stay. An upgrade uncordons its own.
-func (d *delta) cordoned(ctx context.Context, deps Deps) {
-	running := slices.ContainsFunc(d.was.controlPlanes(), func(n engine.Node) bool { return n.State == engine.StateRunning })
-	if gateway, ok := d.was.gateway(); !ok || !running || gateway.State != engine.StateRunning || d.was.record.Upgrading != "" {
-		return
+// cordonedNodes returns the nodes that Kubernetes has and that cove has cordoned; none where its API cannot be asked.
+func cordonedNodes(ctx context.Context, deps Deps, was observed) []string {
+	running := slices.ContainsFunc(was.controlPlanes(), func(n engine.Node) bool { return n.State == engine.StateRunning })
+	if gateway, ok := was.gateway(); !ok || !running || gateway.State != engine.StateRunning || was.record.Upgrading != "" {
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, cordonedLook)
 	defer cancel()
-	a, err := access(ctx, deps.Engine, d.was.info, d.was.found)
+	a, err := access(ctx, deps.Engine, was.info, was.found)
 	if err != nil {
-		return
+		return nil
 	}
 	client, err := deps.Connect(a.Options())
 	if err != nil {
-		return
+		return nil
 	}
 	nodes, err := client.Nodes(ctx)
 	if err != nil {
-		return
+		return nil
 	}
+	var names []string
 	for _, n := range nodes {
-		i := slices.IndexFunc(nodesOf(d.doc), func(w v1alpha1.Node) bool { return w.Name == n.Name })
-		if !n.Cordoned || i < 0 || !d.stays(n.Name) {
-			continue
+		if n.Cordoned {
+			names = append(names, n.Name)
 		}
-		d.uncordon = append(d.uncordon, n.Name)
-		d.note(Modify, objectOf(nodesOf(d.doc)[i]), "takes pods again")
+	}
+	return names
+}
+
+// cordoned notes the nodes that a run which was cut off was draining, and that stay. An upgrade uncordons its own.
+func (d *delta) cordoned() {
+	for _, n := range nodesOf(d.doc) {
+		if slices.Contains(d.was.cordoned, n.Name) && d.stays(n.Name) {
+			d.uncordon = append(d.uncordon, n.Name)
+			d.note(Modify, objectOf(n), "takes pods again")
+		}
 	}
 }
 

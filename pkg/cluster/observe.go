@@ -8,6 +8,8 @@ import (
 	"maps"
 	"slices"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/cove-k8s/cove/pkg/apis/v1alpha1"
 	"github.com/cove-k8s/cove/pkg/engine"
 )
@@ -27,8 +29,9 @@ type observed struct {
 	kept     map[string]int           // how many volumes each node has
 	// settings is what the containers say that they were made with, as settingsOf has it.
 	settings map[string]string
-	// elects: the first control plane's leaders are elected. Only Apply looks.
-	elects bool
+	// elects: the first control plane's leaders are elected; cordoned are the nodes that cove has cordoned. Only Apply looks.
+	elects   bool
+	cordoned []string
 }
 
 // observe looks at a cluster without touching it. ClusterNotFound where there is none, ClusterIncomplete where it never was
@@ -71,6 +74,19 @@ func observe(ctx context.Context, d Deps, name string) (observed, error) {
 		}
 	}
 	return o, nil
+}
+
+// look asks the nodes and the API, at once, for what only a comparison wants to know.
+func (o *observed) look(ctx context.Context, d Deps) error {
+	was := *o
+	var elects bool
+	var cordoned []string
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) { elects, err = electsLeaders(groupCtx, d.Engine, was); return err })
+	group.Go(func() error { cordoned = cordonedNodes(groupCtx, d, was); return nil })
+	err := group.Wait()
+	o.elects, o.cordoned = elects, cordoned
+	return err
 }
 
 // leftovers returns the names of nodes that left containers or volumes without being whole, ordered: runs that were cut off

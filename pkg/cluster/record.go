@@ -107,26 +107,18 @@ func (c created) without(nodes []v1alpha1.Node) created {
 func readCreated(ctx context.Context, e engine.Engine, f found) (created, error) {
 	var newest created
 	var torn []string
-	for _, n := range f.nodes {
-		if n.Role != engine.RoleControlPlane {
+	copies, err := recordFiles(ctx, e, f)
+	if err != nil {
+		return newest, err
+	}
+	for _, r := range copies {
+		c := created{file: r.file}
+		if err := json.Unmarshal(r.data, &c); err != nil {
+			torn = append(torn, r.node) // in the middle of a write: the one before it is in another file
 			continue
 		}
-		for _, file := range []string{createdFile, otherFile} {
-			data, err := e.ReadFile(ctx, n.Name, file)
-			if errors.Is(err, fs.ErrNotExist) || fault.Is(err, fault.NodeNotFound) {
-				continue
-			}
-			if err != nil {
-				return newest, err
-			}
-			c := created{file: file}
-			if err := json.Unmarshal(data, &c); err != nil {
-				torn = append(torn, n.Name) // in the middle of a write: the one before it is in another file
-				continue
-			}
-			if newest.file == "" || c.Revision > newest.Revision {
-				newest = c
-			}
+		if newest.file == "" || c.Revision > newest.Revision {
+			newest = c
 		}
 	}
 	switch {
@@ -140,6 +132,35 @@ func readCreated(ctx context.Context, e engine.Engine, f found) (created, error)
 		return newest, err
 	}
 	return newest, nil
+}
+
+// recordFile is a file that a record was written to.
+type recordFile struct {
+	node, file string
+	data       []byte
+}
+
+// recordFiles reads the files of all control planes at once, and returns those that are there, ordered.
+func recordFiles(ctx context.Context, e engine.Access, f found) ([]recordFile, error) {
+	var files []recordFile
+	for _, n := range f.nodes {
+		if n.Role == engine.RoleControlPlane {
+			files = append(files, recordFile{node: n.Name, file: createdFile}, recordFile{node: n.Name, file: otherFile})
+		}
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for i := range files {
+		group.Go(func() (err error) {
+			files[i].data, err = e.ReadFile(ctx, files[i].node, files[i].file)
+			if errors.Is(err, fs.ErrNotExist) || fault.Is(err, fault.NodeNotFound) {
+				files[i].file = ""
+				return nil
+			}
+			return err
+		})
+	}
+	err := group.Wait()
+	return slices.DeleteFunc(files, func(r recordFile) bool { return r.file == "" }), err
 }
 
 // unreadableRecord is no proof that the cluster was never complete: nothing of it is removed for that.

@@ -1,6 +1,7 @@
 package cluster_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 
@@ -140,5 +141,34 @@ func TestMoreThanTheHostHas(t *testing.T) {
 	}
 	if ops := s.Engine.Operations()[before:]; len(ops) > 0 {
 		t.Errorf("did %v", ops)
+	}
+}
+
+// putting tells of the files that are written.
+type putting struct {
+	engine.Engine
+	put func([]engine.File)
+}
+
+// PutFiles writes them.
+func (p putting) PutFiles(ctx context.Context, node string, files []engine.File) error {
+	p.put(files)
+	return p.Engine.PutFiles(ctx, node, files)
+}
+
+// What the volumes have stays as it is where a container is replaced: a key is never written twice.
+func TestReplaceWritesNoKeys(t *testing.T) {
+	s := living(t, document(t, "dev", 0))
+	rewritten := map[string]bool{}
+	s.deps.Engine = putting{s.Engine, func(files []engine.File) {
+		for _, f := range files {
+			rewritten[f.Path] = true
+		}
+	}}
+	if _, err := s.apply(t.Context(), changed(document(t, "dev", 0), "dev-control-plane", publishing(8080))); err != nil {
+		t.Fatal(err)
+	}
+	if len(rewritten) == 0 || rewritten["/etc/kubernetes/pki/ca.key"] || rewritten["/etc/kubernetes/pki/ca.crt"] {
+		t.Errorf("written: %v", rewritten)
 	}
 }

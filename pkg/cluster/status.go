@@ -125,6 +125,9 @@ func addContainers(f found, record created, s *Status) {
 			s.Problems = append(s.Problems, strings.TrimSpace(fmt.Sprintf("the container of node %s is %s (status %d) %s", n.Name, n.State, n.ExitCode, n.Error)))
 		}
 	}
+	for _, n := range f.gone(record) { // losses has said so
+		s.Nodes = append(s.Nodes, containerStatus(doc, engine.Node{Name: n.Name, Role: n.Role, State: stateGone, NanoCPUs: n.NanoCPUs, Memory: n.Memory, Image: n.Image}))
+	}
 	if b := f.balancer; b != nil {
 		state := containerStatus(doc, *b)
 		s.Balancer = &state
@@ -188,6 +191,7 @@ func addKubernetes(ctx context.Context, d Deps, info engine.Info, f found, s *St
 		k, known := byName[n.Name]
 		n.Ready, n.Reason, n.PodCIDR, n.KubeletVersion = k.Ready, k.Reason, k.PodCIDR, k.KubeletVersion
 		switch {
+		case n.Container == stateGone:
 		case !known:
 			s.Problems = append(s.Problems, fmt.Sprintf("node %s is not known to Kubernetes", n.Name))
 		case !k.Ready:
