@@ -222,6 +222,13 @@ func TestAddonInterrupted(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait()
+	if r := cl.call(t.Context(), "", "apply", cl.name, "--diff"); r.status != 10 || !strings.Contains(r.stdout, "~ addon metallb: a run that was cut off was changing it") {
+		t.Errorf("the next run would not go on: %s", r)
+	}
+	cl.run("addon", "enable", "metallb", "--name", cl.name)
+	follows(cl)
+	cl.run("addon", "disable", "metallb", "--name", cl.name)
+	backToTheOldDocument(cl)
 	cl.run("addon", "enable", "metallb", "--name", cl.name)
 	cp := cl.name + "-control-plane"
 	docker(t, machine{}, "stop", "--time", "1", cp)
@@ -234,4 +241,29 @@ func TestAddonInterrupted(t *testing.T) {
 		return nil
 	})
 	cl.run("addon", "disable", "metallb", "--name", cl.name)
+}
+
+// backToTheOldDocument kills a run in the middle of what it changes in Kubernetes alone, and has the document applied that was there before.
+func backToTheOldDocument(cl cluster) {
+	cl.t.Helper()
+	old := cl.run("config", "get", cl.name)
+	next := strings.Replace(old, "\naddons:\n", "\naddons:\n  - name: metallb\n", 1)
+	next = strings.Replace(next, "- role: control-plane\n", "- role: control-plane\n      labels: {cove.test/rack: a}\n", 1)
+	dir := write(cl.t, map[string]string{"old.yaml": old, "next.yaml": next})
+	cl.killWhen("the addon's record", func(ctx context.Context) (bool, error) {
+		_, err := cl.ask(ctx, "get", "secret", "-n", "kube-system", "cove-addon-metallb", "-o", "name")
+		return err == nil, err
+	}, "apply", "-f", filepath.Join(dir, "next.yaml"))
+	label := []string{"get", "node", cl.name + "-control-plane", "-o", `jsonpath={.metadata.labels.cove\.test/rack}`}
+	if got := cl.kubectl(label...); got != "a" {
+		cl.t.Errorf("the run that was killed had set the label to %q", got)
+	}
+	cl.run("apply", "-f", filepath.Join(dir, "old.yaml"), "--yes")
+	if got := cl.kubectl(label...); got != "" {
+		cl.t.Errorf("the label is still there: %q", got)
+	}
+	if got := cl.kubectl("get", "secrets", "-n", "kube-system", "-l", "cove.dev/addon=metallb", "-o", "name"); got != "" {
+		cl.t.Errorf("the addon is still there: %s", got)
+	}
+	follows(cl)
 }
