@@ -357,3 +357,38 @@ func TestLoadEndsWithItsContext(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// What comes from the engine is taken apart by ctr itself, where it is cove's own and known to be able to.
+func TestLoadReadsLocally(t *testing.T) {
+	for name, tt := range map[string]struct {
+		node    string // its image
+		archive bool
+		want    bool
+	}{
+		"from the engine":        {"node:1", false, true},
+		"into a node of kind's":  {"kind:1", false, false},
+		"an archive of a user's": {"node:1", true, false},
+	} {
+		w, list := nodes(t, "dev-a")
+		if tt.node != "node:1" {
+			list[0].Labels = nil
+		}
+		app := w.Engine.AddImage(engine.Image{Names: []string{"app:2"}, Architecture: "amd64"}, nil)
+		local, imported := false, false
+		w.OnExec = func(_ string, cmd engine.Command) (bool, error) {
+			imported = imported || slices.Contains(cmd.Args, "import")
+			local = local || slices.Contains(cmd.Args, "--local")
+			return false, nil
+		}
+		src, err := image.FromEngine(t.Context(), w.Engine, app.Names[0])
+		if tt.archive {
+			src, err = image.FromReader("stdin", bytes.NewReader(dockerArchive(t, "app:2", 0))), nil
+		}
+		if err == nil {
+			_, err = image.Load(t.Context(), w.Engine, list, src, nil)
+		}
+		if err != nil || !imported || local != tt.want {
+			t.Errorf("%s: imported %v, locally %v, %v", name, imported, local, err)
+		}
+	}
+}
