@@ -98,6 +98,15 @@ func (s *setup) furnished(t *testing.T, doc v1alpha1.Cluster) {
 	}
 }
 
+// published wants the API to be published on the address of the document.
+func (s *setup) published(t *testing.T, doc v1alpha1.Cluster) {
+	t.Helper()
+	b, err := s.Engine.Node(t.Context(), doc.Name+"-external-load-balancer")
+	if want := doc.Cluster.Networking.APIServerAddress; err != nil || len(b.Ports) != 1 || b.Ports[0].HostIP != want {
+		t.Errorf("the API is published at %v, want %s: %v", b.Ports, want, err)
+	}
+}
+
 // killedRun is what is killed, and which documents the next apply is to reach all the same.
 type killedRun struct {
 	from  v1alpha1.Cluster
@@ -224,6 +233,7 @@ func (run killedRun) killed(t *testing.T, n int, reach v1alpha1.Cluster) bool {
 	s.follows(t, reach)
 	s.marked(t, reach)
 	s.furnished(t, reach)
+	s.published(t, reach)
 	return true
 }
 
