@@ -197,7 +197,7 @@ func plannedCluster(rc *Context, version string, img nodeImage) kubeadm.Cluster 
 		FeatureGates: rc.Doc.Cluster.FeatureGates, RuntimeConfig: rc.Doc.Cluster.RuntimeConfig,
 		EtcdTag: img.facts.EtcdTag, CoreDNSTag: img.facts.CoreDNSTag, Token: rc.token,
 		CgroupVersion: rc.engineInfo().CgroupVersion, Restricted: rc.engineInfo().Restricted || rc.engineInfo().Rootless,
-		CgroupDriver: kubeadm.DriverSystemd, SingleControlPlane: len(controlPlanes(rc.Doc.Nodes())) == 1,
+		CgroupDriver: kubeadm.DriverSystemd, SingleControlPlane: standsAlone(rc),
 		Workers: len(rc.Doc.Nodes()) - len(controlPlanes(rc.Doc.Nodes())),
 		Patches: rc.Doc.Cluster.KubeadmConfigPatches, JSON6902Patches: rc.Doc.Cluster.KubeadmConfigPatchesJSON6902,
 	}
@@ -205,6 +205,11 @@ func plannedCluster(rc *Context, version string, img nodeImage) kubeadm.Cluster 
 		c.CgroupDriver = kubeadm.DriverCgroupfs
 	}
 	return c
+}
+
+// standsAlone reports whether there is one control plane, and will be: those that are to go lead until they do.
+func standsAlone(rc *Context) bool {
+	return len(controlPlanes(rc.Doc.Nodes())) == 1 && len(controlPlanes(rc.record.nodes())) <= 1
 }
 
 // taintsOf returns the node's taints for kubeadm, which has those of a control plane from it then, too; nil leaves them to kubeadm.
