@@ -58,6 +58,8 @@ type World struct {
 
 	dead atomic.Bool // what is asked is not done: Kill
 
+	joining sync.Mutex // held by a kubeadm join, and by what ends one
+
 	mu        sync.Mutex
 	processes map[string]bool // IDs that processes in etcd's containers had
 	applied   []string
@@ -129,6 +131,8 @@ func (w *World) exec(node string, cmd engine.Command) error {
 	case "systemctl":
 		return w.systemctl(node, cmd)
 	case "pkill":
+		w.joining.Lock() // one that has begun comes to its end
+		defer w.joining.Unlock()
 		w.log("pkill " + node)
 		return &engine.ExitError{Code: 1} // kubeadm has ended
 	case "journalctl":

@@ -1,8 +1,6 @@
 package clustertest
 
-import (
-	"github.com/cove-k8s/cove/pkg/fault"
-)
+import "github.com/cove-k8s/cove/pkg/fault"
 
 // Kill takes the world away from the runs that work on it, as if they had been killed: from now on nothing that they ask of the engine, of
 // a node or of the API is done. Revive ends that.

@@ -43,11 +43,25 @@ func (w *World) kubeadm(node string, cmd engine.Command) error {
 		fmt.Fprintln(cmd.Stdout, "[init] Using Kubernetes version: "+Version)
 		return w.writeAdminConf(node)
 	case strings.HasPrefix(args, "join "):
+		w.joining.Lock()
+		defer w.joining.Unlock()
+		if w.joinEnded(node) {
+			return &engine.ExitError{Code: 137}
+		}
 		w.log("kubeadm join " + node)
 		fmt.Fprintln(cmd.Stdout, "[preflight] Running pre-flight checks")
 		return w.joined(node)
 	}
 	return &engine.ExitError{Code: 1}
+}
+
+// joinEnded reports whether the node's kubeadm was ended before it did anything: the engine goes on with a command whose run is gone.
+func (w *World) joinEnded(node string) bool {
+	operations := slices.Clone(w.Engine.Operations())
+	slices.Reverse(operations)
+	last := func(command string) int { return slices.Index(operations, "Exec "+node+" "+command) }
+	ended := last("pkill -KILL")
+	return ended >= 0 && ended < last("kubeadm join")
 }
 
 const etcdManifest = "/etc/kubernetes/manifests/etcd.yaml"
