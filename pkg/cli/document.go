@@ -355,7 +355,7 @@ func (f *Factory) completeNodeImages(cmd *cobra.Command, _ []string, _ string) (
 
 // nodeImageNames returns the names of an image that are a node image's.
 func nodeImageNames(img engine.Image) []string {
-	_, labelled := img.Labels[labelNodeImage]
+	_, labelled := img.Labels[engine.LabelNodeImage]
 	return slices.DeleteFunc(slices.Clone(img.Names), func(n string) bool {
 		return !labelled && !strings.HasPrefix(n, image.Repository+":") && !strings.HasPrefix(n, "kindest/node:")
 	})

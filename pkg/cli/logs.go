@@ -14,11 +14,7 @@ import (
 	"github.com/cove-k8s/cove/pkg/cluster"
 	"github.com/cove-k8s/cove/pkg/engine"
 	"github.com/cove-k8s/cove/pkg/fault"
-	"github.com/cove-k8s/cove/pkg/image/build"
 )
-
-// labelNodeImage marks cove's own node images, which have a tool that prints logs.
-const labelNodeImage = build.LabelNodeImage
 
 // Units of a node that have a log.
 const (
@@ -123,7 +119,7 @@ func nodeLogs(ctx context.Context, e engine.Engine, n engine.Node, o *logsOption
 	if err != nil && !fault.Is(err, fault.ImageNotFound) {
 		return err
 	}
-	_, own := img.Labels[labelNodeImage]
+	_, own := img.Labels[engine.LabelNodeImage]
 	if o.unit == unitInit && !own {
 		return e.Logs(ctx, n.Name, o.follow, max(o.tail, 0), out)
 	}

@@ -321,7 +321,7 @@ func (d *delta) addons() {
 			d.note(Remove, "addon "+a.Name).Destroys = whyAddonGone
 		}
 	}
-	d.settleAddons(func(name string) bool { return recorded[name] })
+	d.settleAddons(recorded)
 	slices.Reverse(d.disable) // what was applied last goes first
 }
 

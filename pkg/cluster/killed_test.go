@@ -154,6 +154,7 @@ func killedRuns(t *testing.T) map[string]killedRun {
 	blue := labelledAs(small, map[string]string{mark + "disk": "hdd", mark + "zone": "a"}, taint("blue"), v1alpha1.Taint{Key: mark + "new", Effect: "NoExecute"})
 	here, everywhere := *small.DeepCopy(), *small.DeepCopy()
 	everywhere.Cluster.Networking.APIServerAddress = "0.0.0.0"
+	wide := changed(small, "dev-worker", publishing(8080))
 	furnished := ofProfile(t, "dev", "dev", 1)
 	bare := *furnished.DeepCopy()
 	bare.Addons = slices.DeleteFunc(bare.Addons, func(a v1alpha1.Addon) bool { return a.Name == "metallb" || a.Name == "metrics-server" })
@@ -163,7 +164,7 @@ func killedRuns(t *testing.T) map[string]killedRun {
 		"address":      {from: here, do: applying(everywhere), reach: both(here, everywhere)},
 		"grow":         {from: small, do: applying(big), reach: both(small, big)},
 		"shrink":       {from: big, do: applying(small), reach: both(big, small)},
-		"replace":      {from: small, do: applying(changed(small, "dev-worker", publishing(8080))), reach: both(small)},
+		"replace":      {from: small, do: applying(wide), reach: both(small, wide)},
 		"add addons":   {from: bare, do: applying(furnished), reach: both(bare, furnished)},
 		"drop addons":  {from: furnished, do: applying(bare), reach: both(bare, furnished)},
 		"upgrade":      {from: of(oldVersion, small), do: applying(of(clustertest.Version, small)), reach: both(of(clustertest.Version, small)), old: true},

@@ -300,18 +300,15 @@ type imageFacts struct {
 	CoreDNSTag        string `json:"coreDNSTag"`
 }
 
-// labelImage holds the imageFacts of a node image.
-const labelImage = "cove.dev/node-image"
-
 // native reports whether the image is cove's own: its PID 1 starts what a node needs, and its images are unpacked.
 func (i nodeImage) native() bool { return i.facts.Contract > 0 }
 
 // newNodeImage reads what the image says of itself.
 func newNodeImage(ref string, img engine.Image) (nodeImage, error) {
 	n := nodeImage{Image: img, ref: ref}
-	if label := img.Labels[labelImage]; label != "" {
+	if label := img.Labels[engine.LabelNodeImage]; label != "" {
 		if err := json.Unmarshal([]byte(label), &n.facts); err != nil {
-			return n, fault.Wrap(fault.ImageBroken, err, "image %s has a label %s that cannot be read", ref, labelImage)
+			return n, fault.Wrap(fault.ImageBroken, err, "image %s has a label %s that cannot be read", ref, engine.LabelNodeImage)
 		}
 		if n.facts.Contract > 1 {
 			return n, fault.New(fault.ImageBroken, "image %s wants a newer cove: its node contract is version %d, this cove knows 1", ref, n.facts.Contract)

@@ -63,7 +63,7 @@ func readerImage(ctx context.Context, d Deps, was observed) (string, error) {
 		return "", err
 	}
 	for _, img := range images {
-		if img.Labels[labelImage] != "" && len(img.Names) > 0 {
+		if img.Labels[engine.LabelNodeImage] != "" && len(img.Names) > 0 {
 			return img.Names[0], nil
 		}
 	}

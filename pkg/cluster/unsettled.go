@@ -121,10 +121,10 @@ func (u unsettled) settle(want v1alpha1.Node, r *relabel) (lines []string) {
 }
 
 // settleAddons takes off the addons that neither the record nor the document has, and that runs were busy with.
-func (d *delta) settleAddons(recorded func(name string) bool) {
+func (d *delta) settleAddons(recorded map[string]bool) {
 	for _, name := range slices.Sorted(maps.Keys(d.was.record.Unsettled.Addons)) {
 		wanted := slices.ContainsFunc(d.doc.Addons, func(a v1alpha1.Addon) bool { return a.Name == name && !a.Disabled })
-		if wanted || recorded(name) {
+		if wanted || recorded[name] {
 			continue
 		}
 		d.disable = append(d.disable, name)

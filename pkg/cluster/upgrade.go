@@ -135,7 +135,7 @@ func hasVersion(ctx context.Context, rc *Context, n v1alpha1.Node) (bool, error)
 	if err != nil {
 		return false, err
 	}
-	return !neverRan(c) && c.Labels[labelImage] == rc.images[n.Name].Labels[labelImage], nil
+	return !neverRan(c) && c.Labels[engine.LabelNodeImage] == rc.images[n.Name].Labels[engine.LabelNodeImage], nil
 }
 
 // neverRan reports whether a container has never been started, so that it may lack what a node boots with.
@@ -214,7 +214,7 @@ func staleBalancer(ctx context.Context, rc *Context) (ref string, stale bool, er
 	if fault.Is(err, fault.NodeNotFound) {
 		return img.ref, true, nil
 	}
-	return img.ref, err == nil && b.Labels[labelImage] != img.Labels[labelImage], err
+	return img.ref, err == nil && b.Labels[engine.LabelNodeImage] != img.Labels[engine.LabelNodeImage], err
 }
 
 func orNone(s string) string {

@@ -38,7 +38,7 @@ func (d *delta) upgradableNode(n v1alpha1.Node) error {
 	switch {
 	case controls && (lost || upgraded && (!there || neverRan(container))):
 		return d.quorumFor(n, lost)
-	case upgraded && there && container.Labels[labelImage] == "":
+	case upgraded && there && container.Labels[engine.LabelNodeImage] == "":
 		return fault.New(fault.ConfigUnsupported, "cannot bring cluster %q to Kubernetes %s: the image %s of node %s is not cove's own", d.doc.Name, d.to, container.Image, n.Name).
 			WithHint("make a new cluster of %s", d.to)
 	case upgraded || named(d.add, n.Name):

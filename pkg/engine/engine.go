@@ -18,6 +18,9 @@ const (
 	LabelNode    = "cove.dev/node"    // the node that a volume belongs to
 )
 
+// LabelNodeImage is on cove's own node images, and so on containers of them: what the image says of itself, as JSON.
+const LabelNodeImage = "cove.dev/node-image"
+
 // Roles of nodes.
 const (
 	RoleControlPlane = "control-plane"

@@ -42,7 +42,7 @@ func Load(ctx context.Context, e engine.Engine, nodes []engine.Node, src Source,
 	}
 	l := &loader{engine: e, source: src, rep: rep, own: map[string]bool{}}
 	for _, n := range nodes {
-		l.own[n.Name] = n.Labels[labelNodeImage] != ""
+		l.own[n.Name] = n.Labels[engine.LabelNodeImage] != ""
 	}
 	info, err := e.Info(ctx)
 	if err != nil {
@@ -102,9 +102,6 @@ type loader struct {
 	own      map[string]bool // nodes of cove's own images
 	sent     int64
 }
-
-// labelNodeImage is on the containers of cove's own node images.
-const labelNodeImage = "cove.dev/node-image"
 
 // needs reports whether the node lacks any of the source's images.
 func (l *loader) needs(ctx context.Context, node string) (bool, error) {

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
+	"github.com/cove-k8s/cove/pkg/engine"
 	"github.com/cove-k8s/cove/pkg/event"
 	"github.com/cove-k8s/cove/pkg/fault"
 )
@@ -220,7 +221,7 @@ func (b *builder) nodeConfig(v version, layers []mutate.Addendum, content string
 		Entrypoint: []string{"/usr/local/bin/entrypoint"},
 		Env:        []string{defaultPath, "container=docker"},
 		Labels: map[string]string{
-			LabelContent: content, LabelNodeImage: string(facts),
+			LabelContent: content, engine.LabelNodeImage: string(facts),
 			"org.opencontainers.image.title": "cove node", "org.opencontainers.image.version": v.Kubernetes,
 		},
 	}, b.arch, types.DockerManifestSchema2, types.DockerConfigJSON, layers)

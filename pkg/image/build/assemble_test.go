@@ -324,7 +324,7 @@ func TestReplaceLoadsAnArchive(t *testing.T) {
 			t.Errorf("%s: %+v", name, config.Config)
 		}
 		var facts Facts
-		if err := json.Unmarshal([]byte(config.Config.Labels[LabelNodeImage]), &facts); err != nil || facts != versions()[0].facts("amd64") {
+		if err := json.Unmarshal([]byte(config.Config.Labels[engine.LabelNodeImage]), &facts); err != nil || facts != versions()[0].facts("amd64") {
 			t.Errorf("%s: facts %+v, %v", name, facts, err)
 		}
 	}

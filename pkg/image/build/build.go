@@ -19,9 +19,6 @@ import (
 // LabelContent is the image label that holds the hash of everything that the image was made from.
 const LabelContent = "cove.dev/content"
 
-// LabelNodeImage is the image label that holds the Facts of a node image as JSON.
-const LabelNodeImage = "cove.dev/node-image"
-
 // Options say what to build, and where.
 type Options struct {
 	Engine            engine.Engine // where the image is loaded

@@ -182,5 +182,5 @@ func addendum(l v1.Layer, what string) mutate.Addendum {
 	return mutate.Addendum{Layer: l, History: v1.History{Created: v1.Time{Time: epoch()}, CreatedBy: "cove: " + what}}
 }
 
-// factsJSON is the text of LabelNodeImage and of /kind/cove-image.json.
+// factsJSON is the text of engine.LabelNodeImage and of /kind/cove-image.json.
 func factsJSON(f Facts) ([]byte, error) { return json.Marshal(f) }

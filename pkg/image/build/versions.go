@@ -55,7 +55,7 @@ func versionOf(name string) (version, error) {
 	return version{}, fault.New(fault.VersionUnknown, "cannot build Kubernetes %s: there is a recipe for %s", name, strings.Join(Versions(), ", "))
 }
 
-// Facts are what a node image says of itself, in LabelNodeImage and in the file /kind/cove-image.json.
+// Facts are what a node image says of itself, in engine.LabelNodeImage and in the file /kind/cove-image.json.
 type Facts struct {
 	Contract          int    `json:"contract"` // the version of what node and cove expect of each other; 1
 	KubernetesVersion string `json:"kubernetesVersion"`
